@@ -207,6 +207,7 @@ class Pair:
     is_production_reachable: bool = True
     is_replica_reachable: bool = True
     isolated: frozenset[str] = frozenset()  # networks on which a copy is harmless
+    replica_note: str = ""  # why ``replica`` is None, in words
 
     def copies(self) -> tuple[Vm, ...]:
         return tuple(v for v in (self.production, self.replica) if v is not None)
