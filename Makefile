@@ -77,7 +77,7 @@ bench: $(SET_UP) $(PEERS)/ansible_collections  ## measure against a floor and ag
 
 .PHONY: docs
 docs: $(SET_UP)  ## the documentation site, offline, in build/docs
-	@tools/build_docs
+	@$(PY) tools/build_docs.py
 
 .PHONY: lock
 lock:  ## refresh requirements/dev.txt from requirements/dev.in
