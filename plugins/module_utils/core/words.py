@@ -40,13 +40,13 @@ VARIABLES = (
     "dr_depends_on",
     "dr_journal",
     "dr_policy",
+    "dr_point",
     "dr_priority",
     "dr_progress",
     "dr_replica",
     "dr_runner",
     "dr_site",
     "dr_vm",
-    "dr_witnesses",
 )
 # A word that only says "yes" is no reason: a consent is read again months later, in the report.
 _BARE_YES = frozenset({"true", "yes", "y", "on", "ok", "si", "sì", "1", "x"})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import fields, words
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 
