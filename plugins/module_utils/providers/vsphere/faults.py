@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Vendor faults and network errors become our errors here, each with the technician's next move."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import typing as t
+from http.client import HTTPException
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
+    BadInput,
+    DrError,
+    ProviderFault,
+    SiteUnreachable,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import (
+    DEFAULT_PORT,
+    ForeignCertificate,
+)
+
+READ_AGAIN = "run the same command again: it reads the state first and continues from there"
+
+NEXT_AFTER = {
+    "RestrictedVersion": "this ESXi runs on a licence whose API only reads (the free edition): enter a paid licence key"
+    " on the host, or do this one step by hand in its host client and run the same command again",
+    "InvalidPowerState": "the power state changed meanwhile: " + READ_AGAIN,
+    "TaskInProgress": "another task works on this object: wait for it in vSphere's task list, then run the same command",
+    "ManagedObjectNotFound": "the object was removed or registered anew meanwhile: " + READ_AGAIN,
+    "ToolsUnavailable": "VMware Tools do not run in the guest: use a hard power off or reset instead",
+    "InsufficientResourcesFault": "free memory or CPU on the host, or choose another one",
+    "InsufficientHostCapacityFault": "free memory or CPU on the host, or choose another one",
+    "InsufficientFailoverResourcesFault": "the cluster's HA admission control refuses: free capacity, or relax it",
+    "NoDiskSpace": "free space on the datastore, then run the same command",
+    "FileLocked": "another host holds the VM's files: find who runs this VM before anything else (split-brain risk)",
+    "HostNotConnected": "bring the host back to its vCenter, or treat it as dead: fence it by a second witness",
+    "HostNotReachable": "bring the host back to its vCenter, or treat it as dead: fence it by a second witness",
+    "NotSupported": "this platform or edition cannot do it; see what `assess` lists as refused here",
+    "NotImplemented": "this platform or edition cannot do it; see what `assess` lists as refused here",
+}
+
+
+def from_vendor(what: str, fault: t.Any, spec: EndpointSpec) -> ProviderFault:
+    """Keep the vendor's words. ``fault`` is a MethodFault, raised or found in a task's ``info.error``."""
+    kind = type(fault).__name__.rpartition(".")[2]
+    words = getattr(fault, "localizedMessage", None) or getattr(fault, "msg", None) or ""
+    why = f"{address_of(spec)} answered {kind}" + (f": {words}" if words else "")
+    if kind == "NoPermission":
+        privilege = getattr(fault, "privilegeId", None) or "a privilege it does not name"
+        where = getattr(fault, "object", None)
+        where_text = f" on {where._moId}" if where is not None else ""
+        return ProviderFault(
+            what=what,
+            why=f"{why}: the account {spec.api_user} lacks {privilege}{where_text}",
+            next=f"grant {privilege} to {spec.api_user} (with propagation), or use an account that has it",
+        )
+    if kind == "InvalidPowerState":
+        why += f" (it is {getattr(fault, 'existingState', 'unknown')})"
+    return ProviderFault(
+        what=what, why=why, next=NEXT_AFTER.get(kind, f"look at the task in vSphere; then {READ_AGAIN}")
+    )
+
+
+def wrong_login(spec: EndpointSpec, fault: t.Any) -> BadInput:
+    kind = type(fault).__name__.rpartition(".")[2]
+    words = {
+        "InvalidLogin": "the user name or the password is wrong (InvalidLogin)",
+        "InvalidLocale": "the server refuses the locale (InvalidLocale)",
+        "PasswordExpired": "the password has expired (PasswordExpired)",
+    }.get(kind, f"{kind}: {getattr(fault, 'msg', '') or 'no further words'}")
+    return BadInput(
+        what=f"log in to {address_of(spec)} as {spec.api_user}",
+        why=words,
+        next="correct api_user and api_password of this endpoint (mind the domain: user@vsphere.local); repeated wrong"
+        " passwords lock the account for some minutes",
+    )
+
+
+def from_network(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
+    """Tell why the endpoint could not be talked to, and the fix for exactly that."""
+    address = address_of(spec)
+    if isinstance(cause, ForeignCertificate):
+        return BadInput(
+            what=what,
+            why=f"{address} is not who it should be: {cause}",
+            next="if its certificate was renewed, put the new fingerprint into tls_fingerprint; otherwise find out who"
+            " answers at this address before sending it a password",
+        )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _bad_certificate(what, cause, spec)
+    why, next_move = _network_words(cause, spec)
+    return SiteUnreachable(what=what, why=f"{address} {why}", next=next_move)
+
+
+def answer_lost(what: str, why: str, next_move: str = READ_AGAIN) -> ProviderFault:
+    return ProviderFault(what=what, why=why, next=next_move, is_answer_lost=True)
+
+
+def address_of(spec: EndpointSpec) -> str:
+    return f"{spec.api_host}:{spec.api_port or DEFAULT_PORT}"
+
+
+def _bad_certificate(what: str, cause: ssl.SSLCertVerificationError, spec: EndpointSpec) -> BadInput:
+    address, words = address_of(spec), cause.verify_message or str(cause)
+    if "expired" in words:
+        fix = "renew the certificate on the server; until then pin it with tls_fingerprint"
+    elif "ismatch" in words or "not valid for" in words:
+        fix = "set api_host to a name the certificate carries, or pin it with tls_fingerprint"
+    else:
+        fix = "set ca_path to the PEM file of the authority that signed it, or pin it with tls_fingerprint"
+    return BadInput(what=what, why=f"the certificate of {address} is not trusted: {words}", next=fix)
+
+
+def _network_words(cause: Exception, spec: EndpointSpec) -> tuple[str, str]:
+    port = spec.api_port or DEFAULT_PORT
+    if isinstance(cause, socket.gaierror):
+        return (
+            f"cannot be found: the name {spec.api_host} does not resolve ({cause.strerror})",
+            "check api_host and the name server, or use the address",
+        )
+    if isinstance(cause, ConnectionRefusedError):
+        return (
+            "refuses the connection: nothing listens on this port",
+            f"check that the host is up and that api_port {port} is right; on ESXi restart hostd or the management agents",
+        )
+    if isinstance(cause, TimeoutError):
+        return (
+            f"did not answer within {spec.timeout_s:.0f} s",
+            "check that the host has power and network and that no firewall is in between; its VMs are unknown, not down",
+        )
+    if isinstance(cause, ssl.SSLError):
+        return (
+            f"does not speak TLS as expected ({cause.reason or cause})",
+            f"check that api_port {port} is the HTTPS port of vCenter or ESXi",
+        )
+    if isinstance(cause, OSError):
+        return (
+            f"cannot be reached or dropped the connection ({cause.strerror or type(cause).__name__})",
+            "check power, network and route to the endpoint; its VMs are unknown, not down",
+        )
+    if isinstance(cause, HTTPException):
+        return (
+            f"answered at HTTP level only ({cause or type(cause).__name__})",
+            "check that api_host is a vCenter or ESXi whose services have finished starting",
+        )
+    return (
+        f"answered, but not as a vSphere API does ({type(cause).__name__}: {cause})",
+        "check that api_host and api_port belong to a vCenter or an ESXi",
+    )
