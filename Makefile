@@ -5,15 +5,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# The first Python that is new enough; `make PYTHON=...` names another.
+# The first Python that ansible-core 2.19 runs on; `make PYTHON=...` names another.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
 VENV := .venv
 PY := $(VENV)/bin/python
 SET_UP := $(VENV)/.locked .tree/ansible_collections/ferragosto/dr
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ferragosto.dr
-PEERS := $(CACHE)/peers
+PEERS := $(CACHE)/peers/$(shell sed -n 's/^ansible==//p' requirements/peers.txt)
 
 PROVIDER ?= vsphere
 WORKERS ?= 2
@@ -57,7 +57,7 @@ lint: $(SET_UP)  ## every static gate, two at a time, all verdicts shown
 lint-ruff: $(SET_UP)
 	@echo "== ruff"; ruff check --quiet . && ruff format --quiet --check --diff .
 lint-mypy: $(SET_UP)
-	@echo "== mypy"; env -u PYTHONPATH mypy $(addprefix .tree/ansible_collections/ferragosto/dr/,plugins extensions tests tools)
+	@echo "== mypy"; env -u PYTHONPATH mypy $(addprefix .tree/ansible_collections/ferragosto/dr/,$(wildcard plugins extensions tests tools))
 lint-yamllint: $(SET_UP)
 	@echo "== yamllint"; yamllint --strict .
 lint-changelog: $(SET_UP)
@@ -92,7 +92,7 @@ clean:  ## remove all that was made inside the clone (the cache outside stays)
 	@rm -rf build $(VENV) .tree .ansible .mypy_cache .ruff_cache .pytest_cache tests/output
 
 $(VENV)/.locked: requirements/dev.txt
-	@if [ -z "$(PYTHON)" ]; then echo "Python >= 3.11 is needed and none was found (python3.11, python3, ...);" \
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 to 3.13 is needed and none was found (python3.11, python3, ...);" \
 	"install it (Debian: python3 python3-venv) or name it: make PYTHON=/path/to/python" >&2; exit 1; fi
 	@echo "installing the locked packages in $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV)
@@ -102,7 +102,10 @@ $(VENV)/.locked: requirements/dev.txt
 .tree/ansible_collections/ferragosto/dr:
 	@mkdir -p $(@D); ln -sfn ../../.. $@
 
-$(PEERS)/ansible_collections: requirements/peers.txt
+# Outside the clone and named by its version, so it is never older than what it is made from.
+$(PEERS)/ansible_collections:
 	@echo "installing the peers of the benchmark in $(PEERS)"
-	@rm -rf $(PEERS); $(PY) -m pip install --quiet --no-deps --target $(PEERS) -r requirements/peers.txt
-	@touch $@
+	@rm -rf $(PEERS).new; $(PY) -m pip install --quiet --no-deps --target $(PEERS).new -r requirements/peers.txt
+	@mkdir -p $(PEERS)/ansible_collections; cd $(PEERS).new/ansible_collections; \
+	mv community vmware $(PEERS)/ansible_collections
+	@rm -rf $(PEERS).new

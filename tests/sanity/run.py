@@ -40,7 +40,7 @@ def main() -> int:
     """Copy, prepare pip, run; return ansible-test's exit status."""
     # Variables of an outer git (a hook, say) would send our git commands to the wrong repository.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "SSL" in name}
-    env["LC_ALL"] = "C.UTF-8"
+    env |= {"LC_ALL": "C.UTF-8", "PIP_QUIET": "1", "PIP_PROGRESS_BAR": "off"}
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
     copy_work_tree(env)
     prepare_pip(env)
