@@ -321,7 +321,10 @@ class Client:
         found: list[tuple[ManagedObject, Properties]] = []
         answer = collector.RetrievePropertiesEx(specs(), options)
         while answer is not None:
-            found += [(one.obj, {each.name: each.val for each in one.propSet}) for one in answer.objects]
+            found += [
+                (one.obj, {each.name: each.val for each in one.propSet if each.val is not None})
+                for one in answer.objects
+            ]
             if not answer.token:
                 break
             answer = collector.ContinueRetrievePropertiesEx(answer.token)
