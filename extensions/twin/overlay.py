@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The overlay inventory: what the lab puts in place of a client's real endpoints and addresses."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import SiteWish
+
+
+def overlay(
+    wish: SiteWish, *, endpoint: dict[str, t.Any], ports: dict[str, int], extra: dict[str, t.Any]
+) -> dict[str, t.Any]:
+    """The inventory that goes after the client's own: ``-i clients/luca -i overlay.yml``.
+
+    dr_site is replaced as a whole; node, datastore and network stay as the client named them.
+    """
+    site: dict[str, t.Any] = {
+        "name": wish.name,
+        "provider": wish.provider,
+        "isolated_networks": list(wish.isolated_networks),
+        "production": {**endpoint, **_end(wish.production)},
+        "replica": {**endpoint, **_end(wish.replica)},
+    }
+    hosts = {
+        vm.host: {
+            "dr_address": "127.0.0.1",
+            "dr_checks": [
+                {"tcp": f"127.0.0.1:{ports[vm.vm]}"},
+                {
+                    "http": f"http://127.0.0.1:{ports[vm.vm]}/health",
+                    "status": 200,
+                    "contains": '"ok"',
+                    "identity": "copy",
+                },
+            ],
+        }
+        for vm in wish.vms
+    }
+    return {wish.group: {"vars": {"dr_site": site, **extra}, "hosts": hosts}}
+
+
+def write(path: Path, content: dict[str, t.Any]) -> Path:
+    """Write atomically, readable by its owner alone: it holds the lab's password."""
+    plain = json.loads(json.dumps(content))
+    # A client's own words may hold braces; they are data here, never a template.
+    text = "---\n# Written by the lab; it lives as long as the lab runs.\n" + yaml.dump(
+        plain, Dumper=_Dumper, allow_unicode=True, sort_keys=False
+    )
+    part = path.with_suffix(".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        out.write(text)
+    part.replace(path)
+    return path
+
+
+def _end(end: t.Any) -> dict[str, str]:
+    return {"node": str(end.node), "datastore": str(end.datastore), "network": str(end.network)}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Marks text with braces as unsafe, so that Ansible does not template it; writes no aliases."""
+
+    def ignore_aliases(self, data: t.Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    tag = "!unsafe" if "{{" in value or "{%" in value or "{#" in value else "tag:yaml.org,2002:str"
+    return dumper.represent_scalar(tag, value, style="'" if tag == "!unsafe" else None)
+
+
+_Dumper.add_representer(str, _text)

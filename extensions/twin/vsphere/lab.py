@@ -1,0 +1,238 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The vSphere lab: a client's site in vcsim behind a TLS proxy, animated, watched, and ready to be broken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import ssl
+import tempfile
+import threading
+import time
+import typing as t
+from datetime import UTC
+from pathlib import Path
+
+import trustme
+
+from ansible_collections.ferragosto.dr.extensions.twin import overlay
+from ansible_collections.ferragosto.dr.extensions.twin.doors import Door, NoSuchRoute, backup_server
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import SiteWish, read_site
+from ansible_collections.ferragosto.dr.extensions.twin.pages import GuestPages
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.animator import Animator
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.control import Control
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.gate import Gate
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.proxy import Proxy, server_tls
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.session import Session, Sessions
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import Vcsim
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.site import Builder, Built
+from ansible_collections.ferragosto.dr.extensions.twin.world.clock import RunningClock
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing, Violation
+from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
+
+_LOG = logging.getLogger(__name__)
+USER = "dr-operator@vsphere.local"
+
+
+class VsphereLab:
+    """Use ``VsphereLab.start(...)`` as a context manager; everything it started ends with it."""
+
+    def __init__(self, wish: SiteWish, timing: Timing, state_dir: Path) -> None:
+        self.wish, self.timing, self.state_dir = wish, timing, state_dir
+        self.user, self.password = USER, secrets.token_urlsafe(12)
+        self.ca = trustme.CA()
+        self.ca_path = state_dir / "ca.pem"
+        self.ca.cert_pem.write_to_path(str(self.ca_path))
+        self.past_violations: list[Violation] = []
+        self._lock = threading.RLock()
+        self._vcsim: Vcsim | None = None
+        self.world: World
+        self.animator: Animator
+        self.built: Built
+        self.gate: Gate
+        self._pages: GuestPages | None = None
+        self._proxy: Proxy | None = None
+        self._doors: list[Door] = []
+        self.control = Control(self)
+
+    @classmethod
+    def start(
+        cls,
+        inventory: Path | str,
+        lab_file: Path | str | None = None,
+        timing: Timing | None = None,
+        state_dir: Path | str | None = None,
+        limit: t.Container[str] | None = None,
+    ) -> VsphereLab:
+        """Build the client's site and open its endpoint; returns when a client may connect."""
+        wish = read_site(Path(inventory), Path(lab_file) if lab_file else None, limit=limit)
+        folder = Path(state_dir) if state_dir else Path(tempfile.mkdtemp(prefix="ferragosto-lab-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        lab = cls(wish, timing or Timing(), folder)
+        try:
+            lab._open()
+        except BaseException:
+            lab.end()
+            raise
+        return lab
+
+    def __enter__(self) -> VsphereLab:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    # --- where it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        return "127.0.0.1", self.proxy.port
+
+    @property
+    def proxy(self) -> Proxy:
+        if self._proxy is None:
+            raise RuntimeError("the lab is not open")
+        return self._proxy
+
+    @property
+    def pages(self) -> GuestPages:
+        if self._pages is None:
+            raise RuntimeError("the lab is not open")
+        return self._pages
+
+    @property
+    def vcsim(self) -> Vcsim:
+        if self._vcsim is None:
+            raise RuntimeError("the lab is not open")
+        return self._vcsim
+
+    @property
+    def overlay_path(self) -> Path:
+        return self.state_dir / "overlay.yml"
+
+    @property
+    def control_url(self) -> str:
+        return self._doors[0].url
+
+    @property
+    def backup_url(self) -> str:
+        return self._doors[1].url
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._stand_up()
+        self._pages = GuestPages(self.world)
+        ports = {vm.vm: self._pages.add(vm.vm) for vm in self.wish.vms}
+        self._proxy = Proxy(self.gate, self.certificate())
+        token = secrets.token_urlsafe(24)
+        self._doors = [Door(self._control_route, "control", token), backup_server(lambda: self.world)]
+        endpoint = {
+            "api_host": "127.0.0.1",
+            "api_port": self._proxy.port,
+            "api_user": self.user,
+            "api_password": self.password,
+            "validate_certs": True,
+            "ca_path": str(self.ca_path.resolve()),
+        }
+        extra = {"dr_lab_backup_url": self.backup_url, "dr_lab_control_url": self.control_url}
+        content = overlay.overlay(self.wish, endpoint=endpoint, ports=ports, extra=extra)
+        _write_secret(self.state_dir / "control-token", token)
+        overlay.write(self.overlay_path, content)
+        facts = {
+            "pid": os.getpid(),
+            "vcsim_pid": self.vcsim.pid,
+            "endpoint": endpoint["api_port"],
+            "control": self.control_url,
+        }
+        (self.state_dir / "lab.json").write_text(json.dumps(facts), encoding="utf-8")
+        self.animator.start()
+        self._proxy.open()
+
+    def _stand_up(self) -> None:
+        """A fresh vcsim with the site in it, and a fresh world."""
+        vcsim = Vcsim(self.user, self.password, scratch=self.state_dir)
+        try:
+            world = World(RunningClock(), self.timing, self.wish.isolated_networks)
+            sessions = Sessions(vcsim.port)
+            built = Builder(sessions.of(), self.wish, world, vcsim.scratch).build()
+        except BaseException:
+            vcsim.end()
+            raise
+        self._vcsim, self.world, self.built = vcsim, world, built
+        self.animator = Animator(world, sessions, built, self._refresh_pages)
+        self.gate = Gate(vcsim.port, sessions, world, self.animator)
+
+    def reset(self) -> None:
+        """Bring the site back to its first state: addresses stay, sessions and everything in the world are new."""
+        with self._lock:
+            old_vcsim, old_animator, old_world = self.vcsim, self.animator, self.world
+            old_animator.stop()
+            self.past_violations.extend(old_world.violations)
+            self._stand_up()
+            self.proxy.gate = self.gate
+            self.proxy.cut()
+            self.pages.move_to(self.world)
+            self.animator.start()
+            self.proxy.open()
+            old_vcsim.end()
+
+    def end(self) -> None:
+        with self._lock:
+            if self._proxy is not None:
+                self._proxy.end()
+            for door in self._doors:
+                door.end()
+            if self._vcsim is not None:
+                if hasattr(self, "animator"):
+                    self.animator.stop()
+                self._vcsim.end()
+            if self._pages is not None:
+                self._pages.end()
+
+    def _refresh_pages(self) -> None:
+        if self._pages is not None:
+            self._pages.refresh()
+
+    # --- certificates ------------------------------------------------------------------------------------------------
+
+    def certificate(self, kind: str = "good") -> ssl.SSLContext:
+        """A server certificate: "good", "expired" (of our CA), or "foreign" (of a CA that no client knows)."""
+        if kind == "expired":
+            from datetime import datetime, timedelta
+
+            leaf = self.ca.issue_cert("127.0.0.1", "localhost", not_after=datetime.now(UTC) - timedelta(days=1))
+        else:
+            leaf = (trustme.CA() if kind == "foreign" else self.ca).issue_cert("127.0.0.1", "localhost")
+        return server_tls(b"".join(c.bytes() for c in leaf.cert_chain_pems), leaf.private_key_pem.bytes())
+
+    # --- control from other processes --------------------------------------------------------------------------------
+
+    def _control_route(self, verb: str, path: str, body: dict[str, t.Any]) -> t.Any:
+        if path not in Control.VERBS:
+            raise NoSuchRoute(f"/{path}: the control knows {', '.join(sorted(Control.VERBS))}")
+        return getattr(self.control, path)(**body)
+
+    def session_as(self, user: str) -> Session:
+        """A session in any user's name, past the proxy."""
+        return self.gate.sessions.of(user)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def wait_for(question: t.Callable[[], bool], within_s: float, what: str) -> None:
+    """Poll until it is so; raises TimeoutError naming what did not come."""
+    deadline = time.monotonic() + within_s
+    while not question():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within_s:.1f} s: {what}")
+        time.sleep(0.01)
