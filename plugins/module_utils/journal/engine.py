@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import JournalFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.library import sa
-from ansible_collections.ferragosto.dr.plugins.module_utils.journal.schema import tables
+from ansible_collections.ferragosto.dr.plugins.module_utils.journal.schema import create, tables
 
 if t.TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine, Row
+    from sqlalchemy import URL, Connection, Engine, Row, Select
 
 _WRITES = "dr_writes"
 
@@ -57,7 +57,7 @@ def empty_engine() -> Engine:
     """Stand in for a journal that does not exist yet: a reader finds it empty and leaves no file behind."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
     with engine.begin() as connection:
-        tables().metadata.create_all(connection)
+        create(connection, now_s=0.0)
     return engine
 
 
@@ -111,6 +111,17 @@ def _exclusive(engine: Engine) -> Iterator[Connection]:
         connection = pooled.execution_options(**{_WRITES: True})
         with connection.begin():
             yield connection
+
+
+def server_now_s(connection: Connection) -> float | None:
+    """Ask the server for its time; None for SQLite, which has no clock of its own."""
+    if connection.dialect.name != "postgresql":
+        return None
+    return float(connection.execute(server_clock()).scalar_one())
+
+
+def server_clock() -> Select[t.Any]:
+    return sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
 
 
 def _begin(connection: Connection) -> None:

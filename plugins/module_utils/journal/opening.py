@@ -13,10 +13,9 @@ from pathlib import Path
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import JournalFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal import engine as engines
-from ansible_collections.ferragosto.dr.plugins.module_utils.journal.chain import GENESIS
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.faults import told
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.library import need_sqlalchemy, sa
-from ansible_collections.ferragosto.dr.plugins.module_utils.journal.schema import VERSION, tables
+from ansible_collections.ferragosto.dr.plugins.module_utils.journal.schema import VERSION, create, tables
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.store import SqlJournal
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.url import JournalUrl, parse
 
@@ -89,9 +88,7 @@ def _make_file(path: Path, place: JournalUrl) -> None:
 def _found(engine: Engine, place: JournalUrl, clock: Clock) -> None:
     with engines.founding(engine) as connection:
         if not _has_journal(connection, place):
-            tables().metadata.create_all(connection)
-            first = {"id": 1, "schema_version": VERSION, "created_at_s": clock.now_s(), "head_seq": 0}
-            connection.execute(sa.insert(tables().meta).values(head_hash=GENESIS, **first))
+            create(connection, now_s=clock.now_s())
             return
         _check_version(connection, place)
         # Only a write shows a read-only file or directory; it is rolled back, and costs no sync.
@@ -124,7 +121,13 @@ def _has_journal(connection: Connection, place: JournalUrl) -> bool:
 
 def _check_version(connection: Connection, place: JournalUrl) -> None:
     row = connection.execute(sa.select(tables().meta.c.schema_version)).one_or_none()
-    version = row.schema_version if row is not None else None
+    if row is None:
+        raise JournalFault(
+            what=f"open the journal {place.shown}",
+            why="it is damaged: its table meta is empty",
+            next="keep a copy of it, and name another journal in dr_journal",
+        )
+    version = row.schema_version
     if version == VERSION:
         return
     raise JournalFault(

@@ -10,10 +10,11 @@ import functools
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.journal.chain import GENESIS
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.library import sa
 
 if t.TYPE_CHECKING:
-    from sqlalchemy import Column, MetaData, Table
+    from sqlalchemy import Column, Connection, MetaData, Table
 
 VERSION = 1
 
@@ -39,6 +40,14 @@ def tables() -> Tables:
         lease=_lease(metadata),
         observation=_observation(metadata),
     )
+
+
+def create(connection: Connection, *, now_s: float) -> None:
+    """Make the tables of an empty journal."""
+    known = tables()
+    known.metadata.create_all(connection)
+    first = {"id": 1, "schema_version": VERSION, "created_at_s": now_s, "head_seq": 0, "head_hash": GENESIS}
+    connection.execute(sa.insert(known.meta).values(**first))
 
 
 def _meta(metadata: MetaData) -> Table:

@@ -23,7 +23,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal import chain, leases
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.body import plain
-from ansible_collections.ferragosto.dr.plugins.module_utils.journal.engine import reading, writing
+from ansible_collections.ferragosto.dr.plugins.module_utils.journal.engine import (
+    reading,
+    server_now_s,
+    writing,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.faults import told
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.leases import Claim
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.library import sa
@@ -68,14 +72,13 @@ class SqlJournal:
     def verify(self) -> ChainReport:
         table = tables().record
         with self._reading("verify the chain of records") as connection:
-            head = connection.execute(sa.select(tables().meta)).one_or_none()
-            head_seq, head_hash = (head.head_seq, head.head_hash) if head is not None else (0, chain.GENESIS)
+            head = connection.execute(sa.select(tables().meta)).one()
             # No row above the head: on PostgreSQL, records written since would otherwise look like a broken chain.
             wanted = sa.select(table).order_by(table.c.seq)
             if connection.dialect.name == "postgresql":
-                wanted = wanted.where(table.c.seq <= head_seq)
+                wanted = wanted.where(table.c.seq <= head.head_seq)
             rows = connection.execution_options(yield_per=500).execute(wanted)
-            return chain.walk(t.cast("Iterator[chain.Row]", rows), head_seq=head_seq, head_hash=head_hash)
+            return chain.walk(t.cast("Iterator[chain.Row]", rows), head_seq=head.head_seq, head_hash=head.head_hash)
 
     # --- leases
 
@@ -177,9 +180,8 @@ class SqlJournal:
 
     def _lease_now_s(self, connection: Connection) -> float:
         """Ask the one clock that all controllers share; with SQLite they share a machine, and its clock will do."""
-        if connection.dialect.name != "postgresql":
-            return self._clock.now_s()
-        return float(connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
+        now_s = server_now_s(connection)
+        return self._clock.now_s() if now_s is None else now_s
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[Connection]:
