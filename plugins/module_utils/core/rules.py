@@ -182,7 +182,7 @@ def _promote_worth_its_loss(s: Situation) -> Objection | None:
         )
     if verdict in _ALIVE and s.service.answers is False:
         return Objection(
-            reason="its guest is alive: the fault may lie in the service alone, and a promotion loses what was written since",
+            reason=f"its guest may be alive ({reason}): a promotion would lose data for what may be the service's fault alone",
             next=f"repair the service in the guest; else {consent('data_loss')}",
         )
     is_only_probable = not s.diagnosis.is_certain and s.service.answers is None and verdict is not Verdict.UNREACHABLE
