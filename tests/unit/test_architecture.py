@@ -144,9 +144,9 @@ UTILS = OURS + "plugins.module_utils."
         (CORE, "x = 'vsphere'", "knows the provider"),
         (VSPHERE, f"from {UTILS}providers.proxmox import client", "one provider imports another"),
         (VSPHERE, f"from {UTILS}journal import store", "provider imports journal"),
-        (VSPHERE, "from ansible.module_utils.basic import missing_required_lib", "imports Ansible"),
+        (CORE, "from ansible.module_utils.basic import missing_required_lib", "core imports Ansible"),
         (
-            VSPHERE.replace("x.py", "client.py"),
+            VSPHERE,
             "from ansible.module_utils.basic import AnsibleModule",
             "imports Ansible",
         ),
