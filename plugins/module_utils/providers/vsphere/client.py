@@ -47,8 +47,8 @@ class Client:
         self.spec = spec
         self.address = faults.address_of(spec)
         self.clock_offset_s = 0.0  # endpoint's clock minus ours, as seen at the last login
-        self._clock = clock
-        self._progress = progress
+        self.clock = clock
+        self.progress = progress
         self._stub: Stub | None = None
         self._content: vim.ServiceInstanceContent | None = None
         self.known: dict[str, Properties] = {}  # hosts, datastores, networks by handle, as last read (see read.py)
@@ -141,7 +141,7 @@ class Client:
 
         Once started, whatever hinders the waiting is a lost answer: the task may still have its effect.
         """
-        deadline = self._clock.now_s() + within_s
+        deadline = self.clock.now_s() + within_s
         task = self.call(what, start)
         shown = -1
 
@@ -150,13 +150,13 @@ class Client:
             percent = seen.get("info.progress")
             if percent is not None and percent // 10 > shown // 10 and percent > 0:
                 shown = percent
-                self._progress(f"{what}: {percent} %")
+                self.progress(f"{what}: {percent} %")
             return seen if seen.get("info.state") in ("success", "error") else None
 
         # info as a whole cannot be read everywhere: some servers name an entity there that pyvmomi refuses
         paths = ("info.state", "info.error", "info.progress", "info.result")
         try:
-            seen = self.wait_for(task, paths, ended, within_s=deadline - self._clock.now_s())
+            seen = self.wait_for(task, paths, ended, within_s=deadline - self.clock.now_s())
         except DrError as cause:
             raise faults.answer_lost(what, f"task {task._moId} was started, then: {cause.why}", cause.next) from cause
         if seen is None:
@@ -185,13 +185,13 @@ class Client:
         ``until`` is asked after every change, and at least each ``look_every_s``. The server tells of changes, nothing is
         polled; a killed session or a dropped connection is mended a bounded number of times.
         """
-        deadline = self._clock.now_s() + within_s
+        deadline = self.clock.now_s() + within_s
         poll_s = max(1.0, min(look_every_s, MAX_POLL_S, self.spec.timeout_s / 2))
         watch = _Watch(self.content.propertyCollector, obj, paths)
         hindrances = 0
         try:
             while True:
-                left_s = deadline - self._clock.now_s()
+                left_s = deadline - self.clock.now_s()
                 try:
                     watch.ask(max(0, math.ceil(min(poll_s, left_s))))
                     hindrances = 0
@@ -211,7 +211,7 @@ class Client:
                     if hindrances > WAIT_RETRIES or left_s <= 0:
                         raise faults.from_network("wait", cause, self.spec) from cause
                     watch.forget()
-                    self._clock.sleep(min(RETRY_PAUSE_S * hindrances, left_s))
+                    self.clock.sleep(min(RETRY_PAUSE_S * hindrances, left_s))
                     continue
                 found = until(watch.seen) if watch.is_current else None
                 if found is not None:
@@ -242,7 +242,7 @@ class Client:
         try:
             content = instance.RetrieveContent()
             self._login(content)
-            asked_s = self._clock.now_s()
+            asked_s = self.clock.now_s()
             server_s = instance.CurrentTime().timestamp()
         except NotSent as not_sent:
             raise faults.from_network(what, not_sent.cause, self.spec) from not_sent.cause
@@ -250,7 +250,7 @@ class Client:
             raise faults.from_vendor(what, fault, self.spec) from fault
         except (*DROPPED, KeyError, AttributeError, TypeError) as cause:  # the last three: XML, but not vSphere's
             raise faults.from_network(what, cause, self.spec) from cause
-        self.clock_offset_s = server_s - (asked_s + self._clock.now_s()) / 2
+        self.clock_offset_s = server_s - (asked_s + self.clock.now_s()) / 2
         self._content = content
 
     def _login(self, content: vim.ServiceInstanceContent | None = None) -> None:
@@ -292,7 +292,7 @@ class Client:
                 drops += 1
                 if drops > READ_RETRIES or isinstance(cause, TimeoutError):
                     raise faults.from_network(what, cause, self.spec) from cause
-                self._clock.sleep(RETRY_PAUSE_S)
+                self.clock.sleep(RETRY_PAUSE_S)
 
     def _log_in_again(self, what: str) -> None:
         try:

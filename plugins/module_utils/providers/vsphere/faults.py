@@ -44,7 +44,15 @@ NEXT_AFTER = {
 }
 
 
-def from_vendor(what: str, fault: t.Any, spec: EndpointSpec) -> ProviderFault:
+class VendorFault(ProviderFault):
+    """The hypervisor refused, and said so: ``kind`` is its own name for it, like "ManagedObjectNotFound"."""
+
+    def __init__(self, *, kind: str, what: str, why: str, next: str) -> None:
+        super().__init__(what=what, why=why, next=next)
+        self.kind = kind
+
+
+def from_vendor(what: str, fault: t.Any, spec: EndpointSpec) -> VendorFault:
     """Keep the vendor's words. ``fault`` is a MethodFault, raised or found in a task's ``info.error``."""
     kind = type(fault).__name__.rpartition(".")[2]
     words = getattr(fault, "localizedMessage", None) or getattr(fault, "msg", None) or ""
@@ -53,15 +61,16 @@ def from_vendor(what: str, fault: t.Any, spec: EndpointSpec) -> ProviderFault:
         privilege = getattr(fault, "privilegeId", None) or "a privilege it does not name"
         where = getattr(fault, "object", None)
         where_text = f" on {where._moId}" if where is not None else ""
-        return ProviderFault(
+        return VendorFault(
+            kind=kind,
             what=what,
             why=f"{why}: the account {spec.api_user} lacks {privilege}{where_text}",
             next=f"grant {privilege} to {spec.api_user} (with propagation), or use an account that has it",
         )
     if kind == "InvalidPowerState":
         why += f" (it is {getattr(fault, 'existingState', 'unknown')})"
-    return ProviderFault(
-        what=what, why=why, next=NEXT_AFTER.get(kind, f"look at the task in vSphere; then {READ_AGAIN}")
+    return VendorFault(
+        kind=kind, what=what, why=why, next=NEXT_AFTER.get(kind, f"look at the task in vSphere; then {READ_AGAIN}")
     )
 
 

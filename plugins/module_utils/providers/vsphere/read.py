@@ -14,16 +14,18 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     ProviderFault,
     SiteUnreachable,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, Host, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, EndpointReading, Host, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.faults import VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import vim
 
 NO_RESTART = "disabled"  # restartPriority of a VM that HA leaves alone
 STARTS = "poweron"  # startAction of a VM that its host starts
 CLUSTER_PATH = "configurationEx"
-AUTOSTART_PATH = "config"
+LAST_HOST = "last host"  # remembered beside the vendor's properties, under the VM's handle
+AUTOSTART_PATH = "config.powerInfo"
 
 
 def read_endpoint(client: Client, *, node: str, clock: Clock) -> EndpointReading:
@@ -34,7 +36,7 @@ def read_endpoint(client: Client, *, node: str, clock: Clock) -> EndpointReading
     """
     started_s, calls = clock.now_s(), client.calls
     try:
-        hosts, vms = _survey(client, node)
+        hosts, vms = _survey(client)
         api = client.about
     except (SiteUnreachable, ProviderFault) as cause:
         return EndpointReading(
@@ -60,17 +62,18 @@ def read_endpoint(client: Client, *, node: str, clock: Clock) -> EndpointReading
 
 
 def refresh(client: Client, vm: Vm) -> Vm:
-    """Read one VM again, with autostart and HA as far as its host has them: one round trip in the usual case."""
+    """Read one VM again, with autostart and HA as far as its host has them: two round trips in the usual case."""
     handle = vm.handle
-    shown = _refresh_call(client, handle, _host_of(client, vm.host))
+    guess = client.known.get(handle, {}).get(LAST_HOST) or _host_of(client, vm.host)
+    shown = _refresh_call(client, handle, guess)
     seen_host = wire.handle_of(shown[handle].get("runtime.host"))
-    if seen_host and seen_host != _host_of(client, vm.host):  # it moved, or nobody has read this host yet
+    if seen_host not in client.known or _names_unknown(client, shown[handle]):
         _learn(client, shown[handle])
+    if seen_host != guess:  # it moved, or no bulk read has told where it is
         shown = _refresh_call(client, handle, seen_host)
-    elif _unknown(client, shown[handle]):
-        _learn(client, shown[handle])
-    client.known.update({key: {**client.known.get(key, {}), **shown[key]} for key in shown if key == seen_host})
-    host = client.known.get(seen_host, {})
+    client.known[handle] = {LAST_HOST: seen_host}
+    host = client.known.setdefault(seen_host, {})
+    host.update(shown.get(seen_host, {}))
     fresh = wire.to_vm(handle, shown[handle], client.known)
     autostart = wire.handle_of(host.get("configManager.autoStartManager"))
     cluster = wire.handle_of(host.get("parent"))
@@ -84,7 +87,7 @@ def refresh(client: Client, vm: Vm) -> Vm:
 # --- the whole endpoint ----------------------------------------------------------------------------------------------
 
 
-def _survey(client: Client, node: str) -> tuple[tuple[Host, ...], tuple[Vm, ...]]:
+def _survey(client: Client) -> tuple[tuple[Host, ...], tuple[Vm, ...]]:
     paths: dict[type, tuple[str, ...]] = {
         vim.VirtualMachine: wire.VM_PATHS,
         vim.HostSystem: wire.HOST_PATHS,
@@ -101,9 +104,8 @@ def _survey(client: Client, node: str) -> tuple[tuple[Host, ...], tuple[Vm, ...]
         known[found._moId] = shown
         if isinstance(found, vim.HostSystem):
             hosts.append(found._moId)
-    if node and len(hosts) == 1 and not client.is_vcenter:
-        # A standalone ESXi often calls itself localhost; it is the one host that the inventory names for this endpoint
-        known[hosts[0]]["name"] = node
+    for handle in hosts:
+        _name_after_node(client, known[handle])
     client.known = known
     return (
         tuple(wire.to_host(known[handle], known) for handle in hosts),
@@ -115,22 +117,24 @@ def _survey(client: Client, node: str) -> tuple[tuple[Host, ...], tuple[Vm, ...]
 
 
 def _refresh_call(client: Client, handle: str, host: str) -> dict[str, dict[str, t.Any]]:
-    """Read VM, host, autostart and cluster in one call; what the endpoint does not have is left out next time."""
-    wanted: list[tuple[t.Any, tuple[str, ...]]] = [(client.object(vim.VirtualMachine, handle), wire.VM_PATHS)]
+    """Read VM, host and cluster in one call, and autostart in a second: some servers name a manager that is not there."""
     remembered = client.known.get(host, {})
-    autostart = remembered.get("configManager.autoStartManager")
+    wanted: list[tuple[t.Any, tuple[str, ...]]] = [(client.object(vim.VirtualMachine, handle), wire.VM_PATHS)]
     if host:
         wanted.append((client.object(vim.HostSystem, host), ("runtime.connectionState",)))
     if isinstance(remembered.get("parent"), vim.ClusterComputeResource):
         wanted.append((remembered["parent"], (CLUSTER_PATH,)))
-    if autostart is None:
-        return _found(client, handle, wanted)
-    try:
-        return _found(client, handle, [*wanted, (autostart, (AUTOSTART_PATH,))])
-    except ProviderFault:
-        shown = _found(client, handle, wanted)  # raises again when autostart was not the culprit
-        del remembered["configManager.autoStartManager"]  # some hosts name one that is not there
-        return shown
+    shown = _found(client, handle, wanted)
+    autostart = remembered.get("configManager.autoStartManager")
+    is_connected = wire.host_connection(shown.get(host, {})) is Connection.CONNECTED
+    if autostart is not None and is_connected:  # a lost host's autostart cannot be read: it stays unknown
+        try:
+            shown.update(client.retrieve([autostart], (AUTOSTART_PATH,)))
+        except VendorFault as fault:
+            if fault.kind != "ManagedObjectNotFound":  # anything else leaves open whether the host would start the VM
+                raise
+            del remembered["configManager.autoStartManager"]
+    return shown
 
 
 def _found(client: Client, handle: str, wanted: list[tuple[t.Any, tuple[str, ...]]]) -> dict[str, dict[str, t.Any]]:
@@ -144,7 +148,7 @@ def _found(client: Client, handle: str, wanted: list[tuple[t.Any, tuple[str, ...
     return shown
 
 
-def _unknown(client: Client, shown: Mapping[str, t.Any]) -> bool:
+def _names_unknown(client: Client, shown: Mapping[str, t.Any]) -> bool:
     return any(store._moId not in client.known for store in shown.get("datastore") or ())
 
 
@@ -153,8 +157,9 @@ def _learn(client: Client, shown: Mapping[str, t.Any]) -> None:
     host = shown.get("runtime.host")
     if host is None:
         return
-    client.known.update(client.retrieve([host], wire.HOST_PATHS))
-    around = client.known[host._moId]
+    around = client.retrieve([host], wire.HOST_PATHS).get(host._moId, {})
+    _name_after_node(client, around)
+    client.known[host._moId] = around
     stores, networks = around.get("datastore") or (), around.get("network") or ()
     client.known.update(
         client.retrieve_each(
@@ -164,6 +169,12 @@ def _learn(client: Client, shown: Mapping[str, t.Any]) -> None:
     )
 
 
+def _name_after_node(client: Client, host: dict[str, t.Any]) -> None:
+    """A standalone ESXi often calls itself localhost: it is the one host that the inventory names for its endpoint."""
+    if client.spec.node and not client.is_vcenter:
+        host["name"] = client.spec.node
+
+
 def _host_of(client: Client, name: str) -> str:
     hosts = (handle for handle, shown in client.known.items() if "runtime.connectionState" in shown)
     return next((handle for handle in hosts if client.known[handle].get("name") == name), "")
@@ -171,8 +182,7 @@ def _host_of(client: Client, name: str) -> str:
 
 def _has_autostart(handle: str, shown: Mapping[str, t.Any]) -> bool:
     """Tell whether its host starts this VM, also where autostart as a whole is switched off just now."""
-    config = shown.get(AUTOSTART_PATH)
-    entries = config.powerInfo if config is not None else ()
+    entries = shown.get(AUTOSTART_PATH) or ()
     return any(entry.key._moId == handle and str(entry.startAction).lower() == STARTS for entry in entries)
 
 

@@ -1,0 +1,27 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one file that knows the names of the providers."""
+
+from __future__ import annotations
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, Progress, Site, SiteSpec
+
+PROVIDERS = ("vsphere",)
+
+
+def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
+    """Return the site of the provider that ``spec`` names; it connects on first use."""
+    match spec.provider:
+        case "vsphere":
+            from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.site import VsphereSite
+
+            return VsphereSite(spec, clock=clock, progress=progress)
+        case unknown:
+            raise BadInput(
+                what=f"open site {spec.name}",
+                why=f"dr_site.provider is '{unknown}'",
+                next=f"set it to one of: {', '.join(PROVIDERS)}",
+            )

@@ -1,0 +1,195 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The vSphere site: both ends of it, each read and acted upon through its own session, or through one they share."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, SiteUnreachable
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
+    Event,
+    Pair,
+    RecoveryPoint,
+    SiteReading,
+    Vm,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
+    Clock,
+    EndpointSpec,
+    Former,
+    GuestWait,
+    Progress,
+    SiteSpec,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import edition, health
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import read_endpoint, refresh
+
+SETTLE_S = 5.0  # a heartbeat can stay green for some seconds after a reset
+_Key: t.TypeAlias = "tuple[str, str, str]"
+
+
+class VsphereSite:
+    """Implements ``core.ports.Site``."""
+
+    provider = "vsphere"
+
+    def __init__(self, spec: SiteSpec, *, clock: Clock, progress: Progress) -> None:
+        self.name = spec.name
+        self.clock = clock
+        self._spec = spec
+        self._production = Client(spec.production, clock=clock, progress=progress)
+        self._replica = (
+            self._production
+            if _account(spec.production) == _account(spec.replica)
+            else Client(spec.replica, clock=clock, progress=progress)
+        )
+        self._owners: dict[_Key, Client] = {}
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    def read(self) -> SiteReading:
+        production_node, replica_node = self._spec.production.node, self._spec.replica.node
+        if self._production is self._replica:
+            production = read_endpoint(self._production, node=production_node, clock=self.clock)
+            replica = replace(production, node=replica_node)
+        else:
+            with ThreadPoolExecutor(max_workers=2) as both:
+                later = both.submit(read_endpoint, self._replica, node=replica_node, clock=self.clock)
+                production = read_endpoint(self._production, node=production_node, clock=self.clock)
+                replica = later.result()
+        self._owners = {_key(vm): self._replica for vm in replica.vms}
+        self._owners.update((_key(vm), self._production) for vm in production.vms)
+        return SiteReading(name=self.name, provider=self.provider, production=production, replica=replica)
+
+    def refresh(self, vm: Vm) -> Vm:
+        client = self._client(vm)
+        fresh = refresh(client, vm)
+        self._owners[_key(fresh)] = client
+        return fresh
+
+    def events(self, vm: Vm, since_s: float) -> tuple[Event, ...]:
+        client = self._client(vm)
+        # The caller may have read "since" off our clock or off the server's: the earlier one misses nothing
+        return health.events(client, vm, min(since_s, since_s + client.clock_offset_s))
+
+    def last_events(self, vm: Vm, limit: int = 10) -> tuple[Event, ...]:
+        return health.last_events(self._client(vm), vm, limit)
+
+    def refusals(self) -> Mapping[str, str]:
+        try:
+            return edition.refusals(self._production, self._replica)
+        except SiteUnreachable:  # the reading says so already; what a dead end could do is unknown
+            return {}
+
+    def await_guest(self, vm: Vm, *, within_s: float, since_s: float) -> GuestWait:
+        """``since_s`` is on the controller's clock."""
+        client = self._client(vm)
+        since_there_s = since_s + client.clock_offset_s
+        return health.await_guest(
+            client, vm, within_s=within_s, since_s=since_there_s, clock=self.clock, settle_s=SETTLE_S
+        )
+
+    # --- acts ---------------------------------------------------------------------------------------------------------
+
+    def power_on(self, vm: Vm) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.power import power_on
+
+        return power_on(self._client(vm), vm)
+
+    def power_off(self, vm: Vm, *, guest_within_s: float) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.power import power_off
+
+        return power_off(self._client(vm), vm, guest_within_s=guest_within_s)
+
+    def reset(self, vm: Vm, *, attempt: int, run_id: str) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.power import reset
+
+        return reset(self._client(vm), vm, attempt=attempt, run_id=run_id)
+
+    def fence(self, vm: Vm, *, run_id: str) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.fence import fence
+
+        return fence(self._client(vm), vm, run_id=run_id)
+
+    def unfence(self, vm: Vm, former: Former) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.fence import unfence
+
+        return unfence(self._client(vm), vm, former)
+
+    def promote(self, pair: Pair, point: RecoveryPoint, *, run_id: str, guest_within_s: float) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.promote import promote
+
+        client = self._client(_replica_of(pair))
+        return promote(client, pair, point, run_id=run_id, guest_within_s=guest_within_s, clock=self.clock)
+
+    def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.settle import undo_promotion
+
+        return undo_promotion(self._client(_replica_of(pair)), pair, former, run_id=run_id)
+
+    def commit(self, pair: Pair, *, run_id: str) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.settle import commit
+
+        return commit(self._client(_replica_of(pair)), pair, run_id=run_id)
+
+    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.migrate import migrate
+
+        return migrate(self._client(vm), vm, to=self._end(to), mode=mode, run_id=run_id)
+
+    def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Sequence[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.migrate import end_migration
+
+        return end_migration(self._client(vm), vm, run_id=run_id, phase=phase)
+
+    def close(self) -> None:
+        self._production.close()
+        if self._replica is not self._production:
+            self._replica.close()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _client(self, vm: Vm) -> Client:
+        """Return the session in which this VM was seen; two standalone hosts may well use the same handle."""
+        if self._production is self._replica:
+            return self._production
+        owner = self._owners.get(_key(vm))
+        if owner is not None:
+            return owner
+        ends = {self._spec.production.node: self._production, self._spec.replica.node: self._replica}
+        if vm.host in ends and len(ends) == 2:
+            return ends[vm.host]
+        raise BadInput(
+            what=f"find the endpoint of {vm.name}",
+            why=f"neither {self._production.address} nor {self._replica.address} has shown {vm.name} on {vm.host}",
+            next="read the site first, and set `node` of both endpoints to the names of their hosts",
+        )
+
+    def _end(self, end: str) -> EndpointSpec:
+        return self._spec.production if end == "production" else self._spec.replica
+
+
+def _replica_of(pair: Pair) -> Vm:
+    if pair.replica is None:
+        raise BadInput(
+            what=f"act on the replica of {pair.name}",
+            why="no replica was found",
+            next="check dr_replica of this VM and dr_site.replica",
+        )
+    return pair.replica
+
+
+def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None]:
+    return spec.api_host.lower(), spec.api_port, spec.api_user
+
+
+def _key(vm: Vm) -> _Key:
+    return vm.id, vm.handle, vm.host
