@@ -32,7 +32,9 @@ from ansible_collections.ferragosto.dr.tests.unit.journal.kit import (
 
 HOLDER = Owner(host="h/m/1", boot_id="b1", pid=10, started="100", worker_pid=20, worker_started="200")
 ASKER = Owner(host="h/m/1", boot_id="b1", pid=11, started="110")
-BOTH, CONTROLLER, WORKER, NONE = {(10, "100"), (20, "200")}, {(10, "100")}, {(20, "200")}, set()
+CONTROLLER, WORKER = {(10, "100")}, {(20, "200")}
+BOTH = CONTROLLER | WORKER
+NONE: set[tuple[int, str]] = set()
 
 
 @pytest.mark.parametrize(
