@@ -14,7 +14,7 @@ class DrError(Exception):
 
     code: t.ClassVar[str] = "error"
 
-    def __init__(self, *, what: str, why: str, next: str) -> None:  # noqa: A002  (the word of the style guide)
+    def __init__(self, *, what: str, why: str, next: str) -> None:
         super().__init__(f"{what}: {why}. Next: {next}")
         self.what = what
         self.why = why
@@ -68,7 +68,7 @@ class ProviderFault(DrError):
 
     code = "provider_fault"
 
-    def __init__(self, *, what: str, why: str, next: str, is_answer_lost: bool = False) -> None:  # noqa: A002
+    def __init__(self, *, what: str, why: str, next: str, is_answer_lost: bool = False) -> None:
         super().__init__(what=what, why=why, next=next)
         self.is_answer_lost = is_answer_lost
 
@@ -89,3 +89,9 @@ class Interrupted(DrError):
     """This controller is going away (or its parent is gone); the run can be resumed."""
 
     code = "interrupted"
+
+
+class PlanCycle(DrError):
+    """VMs that depend on each other in a circle; none of them could be first."""
+
+    code = "plan_cycle"
