@@ -59,7 +59,7 @@ def start_time(pid: int) -> str | None:
             fields = stat.rpartition(")")[2].split()
             return None if fields[0] in ("Z", "X", "x") else fields[19]
     else:
-        state, _, started = _ask("ps", "-o", "state=,lstart=", "-p", str(pid)).partition(" ")
+        state, _space, started = _ask("ps", "-o", "state=,lstart=", "-p", str(pid)).partition(" ")
         if state:
             return None if state.startswith("Z") else started.strip()
     return "" if _is_there(pid) else None
