@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import say_duration
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.decide import NO_PAST
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Json
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.paper import columns, labelled, pad, plain, wrap
 
@@ -133,7 +134,8 @@ def _moves(moves: list[Json]) -> list[str]:
     allowed = [move for move in moves if move["is_allowed"]]
     lines = []
     for number, move in enumerate(allowed[:2], 1):
-        takes = f", about {move['predicted']} ({move['predicted_from']})" if move["predicted"] else ""
+        rough = "at most" if move["predicted_from"] == NO_PAST else "about"
+        takes = f", {rough} {move['predicted']} ({move['predicted_from']})" if move["predicted"] else ""
         lines.append(f"{number}. {_word(move)}{takes}: {move['reason']}")
     return lines + [f"-  {_word(move)}: no, {move['reason']}" for move in moves if not move["is_allowed"]]
 

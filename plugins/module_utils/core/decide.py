@@ -22,7 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.rules import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.situation import STEPS, Resume, Situation
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import State
 
-__all__ = ["STEPS", "Migration", "decide", "migration"]
+__all__ = ["NO_PAST", "STEPS", "Migration", "decide", "migration"]
 
 # Past their commit or not: in these states the promoted copy is the one that serves.
 _PROMOTED = frozenset({State.FAILOVER, State.FAILBACK, State.COMMITTED})
@@ -30,6 +30,9 @@ _PROMOTED = frozenset({State.FAILOVER, State.FAILBACK, State.COMMITTED})
 _SERVICE_VOUCHES = frozenset(Verdict) - {Verdict.CRASH_LOOP, Verdict.POWERED_OFF, Verdict.BLOCKED}
 _ALIVE = frozenset({Verdict.HEALTHY, Verdict.DEGRADED, Verdict.GUEST_TOOLS_MISSING})
 _IN_RUN = frozenset({State.FAILING_OVER, State.INTERRUPTED})
+
+
+NO_PAST = "no earlier run: the policy's deadlines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,9 +218,9 @@ def _predict(s: Situation, action: Action) -> tuple[float, str]:
         return total_s, f"median of {runs} earlier run{'' if runs == 1 else 's'}"
     limits = s.policy.deadlines
     if action is Action.RESTART:
-        return s.restarts_left * s.policy.restart_timeout_s, "no earlier run: at most, by the policy's deadlines"
+        return s.restarts_left * s.policy.restart_timeout_s, NO_PAST
     longest_s = limits.shutdown_s + limits.fence_s + limits.guest_s + limits.service_s
-    return longest_s, "no earlier run: at most, by the policy's deadlines"
+    return longest_s, NO_PAST
 
 
 def _times(count: int) -> str:

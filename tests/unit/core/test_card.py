@@ -125,7 +125,7 @@ def test_the_card_is_json_and_a_query_finds_what_it_needs() -> None:
         "JOB       Anna disabled it at 04:12",
         "NEEDS     dc01: ok, the service answers",
         "ACCEPTED  job_disabled: Anna disabled it at 04:12",
-        "MOVES     1. restart, about 10 min (no earlier run: at most, by the policy's deadlines)",
+        "MOVES     1. restart, at most 10 min (no earlier run: the policy's deadlines)",
         "          -  wait: no, it does not get better by itself: crashed",
         "DECISION  GO: restart > fence > promote > verify > migrate > verify_home > close",
         "CALL      Luca, +39 055 1",

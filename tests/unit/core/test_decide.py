@@ -388,7 +388,7 @@ def test_two_moves_with_their_times_stand_first_and_the_refused_ones_say_why() -
 def test_without_a_past_the_deadlines_bound_the_prediction() -> None:
     restart, promote = decided().moves[:2]
     assert (restart.predicted_s, promote.predicted_s) == (600.0, 1080.0)
-    assert restart.predicted_from == "no earlier run: at most, by the policy's deadlines"
+    assert restart.predicted_from == "no earlier run: the policy's deadlines"
 
 
 def test_no_move_is_both_chosen_and_refused() -> None:
