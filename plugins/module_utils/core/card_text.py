@@ -26,6 +26,23 @@ def render(card: Json, width: int = 100) -> str:
     return "\n".join([*lines, "=" * width])
 
 
+def line(card: Json) -> str:
+    """Say the state of a VM in one line, with its alarms."""
+    said = f"{plain(card['vm'])}: {card['state']} ({plain(card['state_reason'])})"
+    if card.get("error") is None:
+        said += f"; {card['verdict']}, read {card['read_age']}"
+    return " ! ".join([said, *(plain(alarm) for alarm in card.get("alarms", ()))])
+
+
+def render_error(card: Json, width: int = 100) -> str:
+    """Draw the card of a VM that could not be examined."""
+    decision = card["decision"]
+    lines = [*wrap(f"{plain(card['vm'])}  |  {plain(card['site'])}", width), "=" * width]
+    lines += labelled("DECISION", [f"REFUSED: {plain(decision['reason'])}"], width=width)
+    lines += labelled("NEXT", [plain(decision["next"])], width=width)
+    return "\n".join([*lines, "=" * width])
+
+
 def _head(card: Json, width: int) -> list[str]:
     who = "  |  ".join(
         plain(word) for word in (card["vm"], card["client"], f"{card['site']} ({card['provider']})") if word

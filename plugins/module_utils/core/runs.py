@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Lease, Owner, Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Trail
 
@@ -98,8 +99,8 @@ def read_run(records: Sequence[Record], run_id: str) -> Run | None:
         op=str(body.get("op", "")),
         opened_at_s=opened.at_s,
         alert_at_s=float(body.get("alert_at_s") or opened.at_s),
-        production_id=str(body.get("production_id") or ""),
-        replica_id=str(body.get("replica_id") or ""),
+        production_id=_noted(own, "production_id"),
+        replica_id=_noted(own, "replica_id"),
         by=str(body.get("by") or ""),
         rto_s=float(body["rto_s"]) if body.get("rto_s") else None,
         undoes=str(body.get("undoes") or ""),
@@ -107,7 +108,7 @@ def read_run(records: Sequence[Record], run_id: str) -> Run | None:
         dangling=_dangling(own),
         restarts_started=len(_restarts_started(own)),
         restarts_ended=len({r.body.get("attempt") for r in own if r.kind == "attempt"}),
-        marks=_marks(own),
+        marks=marks.marks(own),
         consents=_consents(own),
         resumed=sum(r.kind == "run_resumed" for r in own),
         stopped=_stopped(own),
@@ -172,8 +173,8 @@ def former(records: Sequence[Record], run_id: str, phase: str, copy: str = "") -
 
 
 def chosen_point(records: Sequence[Record]) -> str | None:
-    """Return the id of the recovery point a run chose first: that choice stays, or a resumed run would mix two points."""
-    chosen = _first(records, "chosen")
+    """Return the id of the recovery point a run chose; a resumed run keeps it unless a person names another."""
+    chosen = _last(records, "chosen")
     return str(chosen.body["id"]) if chosen is not None else None
 
 
@@ -223,12 +224,10 @@ def _restarts_started(own: Sequence[Record]) -> set[str]:
     return found
 
 
-def _marks(own: Sequence[Record]) -> dict[str, float]:
-    marks: dict[str, float] = {}
-    for record in own:
-        if record.kind == "mark":
-            marks.setdefault(str(record.body["mark"]), float(record.body["at_s"]))
-    return marks
+def _noted(own: Sequence[Record], key: str) -> str:
+    """Return an id as it was opened or first decided with."""
+    found = (str(r.body.get(key) or "") for r in own if r.kind in ("run_opened", "decided"))
+    return next((value for value in found if value), "")
 
 
 def _consents(own: Sequence[Record]) -> tuple[Consent, ...]:

@@ -1,0 +1,737 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that the modules of the action group share."""
+
+    DOCUMENTATION = r"""
+options:
+  journal:
+    description:
+      - URL of the journal, C(sqlite:///PATH) or C(postgresql://USER:PASSWORD@HOST/NAME).
+      - By default a SQLite file in the user's state directory. Falls back to the environment variable E(DR_JOURNAL).
+    type: str
+  run_context:
+    description:
+      - Filled in by the collection's action plugin (who controls this run, where progress goes); leave it alone.
+    type: dict
+"""
+
+    SITE = r"""
+options:
+  site:
+    description: The site, in the form of the inventory variable C(dr_site).
+    type: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the site; part of the key of its VMs in the journal.
+        type: str
+        required: true
+      provider:
+        description: Platform of the site. V(vsphere) is the one that exists.
+        type: str
+        required: true
+      production:
+        description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(site.production.node).
+        type: dict
+        required: true
+        suboptions:
+          api_host:
+            description: Host name or address of the API (vCenter or ESXi).
+            type: str
+            required: true
+          api_port:
+            description: Port of the API; the platform's own by default.
+            type: int
+          api_user:
+            description: User of the API.
+            type: str
+          api_password:
+            description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
+            type: str
+          api_token_id:
+            description: Token id, on platforms with API tokens.
+            type: str
+          api_token_secret:
+            description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+            type: str
+          validate_certs:
+            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.production.tls_fingerprint) instead.
+            type: bool
+            default: true
+          ca_path:
+            description: File with the certificate authority that signed the server's certificate.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+            type: str
+          node:
+            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+            type: str
+            default: ""
+          datastore:
+            description: Datastore for VMs that move to this end; by default the one with most free space.
+            type: str
+          pool:
+            description: Resource pool for VMs that move to this end; by default the host's own.
+            type: str
+          network:
+            description: Production network of this end.
+            type: str
+          timeout:
+            description: Seconds that one call may take.
+            type: float
+            default: 30.0
+      replica:
+        description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(site.replica.node).
+        type: dict
+        required: true
+        suboptions:
+          api_host:
+            description: Host name or address of the API (vCenter or ESXi).
+            type: str
+            required: true
+          api_port:
+            description: Port of the API; the platform's own by default.
+            type: int
+          api_user:
+            description: User of the API.
+            type: str
+          api_password:
+            description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
+            type: str
+          api_token_id:
+            description: Token id, on platforms with API tokens.
+            type: str
+          api_token_secret:
+            description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+            type: str
+          validate_certs:
+            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.replica.tls_fingerprint) instead.
+            type: bool
+            default: true
+          ca_path:
+            description: File with the certificate authority that signed the server's certificate.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+            type: str
+          node:
+            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+            type: str
+            default: ""
+          datastore:
+            description: Datastore for VMs that move to this end; by default the one with most free space.
+            type: str
+          pool:
+            description: Resource pool for VMs that move to this end; by default the host's own.
+            type: str
+          network:
+            description: Production network of this end.
+            type: str
+          timeout:
+            description: Seconds that one call may take.
+            type: float
+            default: 30.0
+      isolated_networks:
+        description: Networks on which a copy is harmless (the test bubble).
+        type: list
+        elements: str
+        default: []
+      witnesses:
+        description:
+          - Independent witnesses of the production host, asked only when its hypervisor does not answer.
+          - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
+            any kind proves the contrary.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          redfish:
+            description: URL of the host's management controller.
+            type: str
+          user:
+            description: User of the management controller.
+            type: str
+          password:
+            description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
+            type: str
+          ca_path:
+            description: File with the certificate authority of the management controller.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of its certificate.
+            type: str
+          tcp:
+            description: A C(host:port) that answers while the production host lives.
+            type: str
+          ping:
+            description: An address that answers a ping while the production host lives.
+            type: str
+"""
+
+    SITES = r"""
+options:
+  site:
+    description: One site, in the form of the inventory variable C(dr_site).
+    type: dict
+    suboptions:
+      name:
+        description: Name of the site; part of the key of its VMs in the journal.
+        type: str
+        required: true
+      provider:
+        description: Platform of the site. V(vsphere) is the one that exists.
+        type: str
+        required: true
+      production:
+        description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(site.production.node).
+        type: dict
+        required: true
+        suboptions:
+          api_host:
+            description: Host name or address of the API (vCenter or ESXi).
+            type: str
+            required: true
+          api_port:
+            description: Port of the API; the platform's own by default.
+            type: int
+          api_user:
+            description: User of the API.
+            type: str
+          api_password:
+            description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
+            type: str
+          api_token_id:
+            description: Token id, on platforms with API tokens.
+            type: str
+          api_token_secret:
+            description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+            type: str
+          validate_certs:
+            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.production.tls_fingerprint) instead.
+            type: bool
+            default: true
+          ca_path:
+            description: File with the certificate authority that signed the server's certificate.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+            type: str
+          node:
+            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+            type: str
+            default: ""
+          datastore:
+            description: Datastore for VMs that move to this end; by default the one with most free space.
+            type: str
+          pool:
+            description: Resource pool for VMs that move to this end; by default the host's own.
+            type: str
+          network:
+            description: Production network of this end.
+            type: str
+          timeout:
+            description: Seconds that one call may take.
+            type: float
+            default: 30.0
+      replica:
+        description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(site.replica.node).
+        type: dict
+        required: true
+        suboptions:
+          api_host:
+            description: Host name or address of the API (vCenter or ESXi).
+            type: str
+            required: true
+          api_port:
+            description: Port of the API; the platform's own by default.
+            type: int
+          api_user:
+            description: User of the API.
+            type: str
+          api_password:
+            description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
+            type: str
+          api_token_id:
+            description: Token id, on platforms with API tokens.
+            type: str
+          api_token_secret:
+            description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+            type: str
+          validate_certs:
+            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.replica.tls_fingerprint) instead.
+            type: bool
+            default: true
+          ca_path:
+            description: File with the certificate authority that signed the server's certificate.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+            type: str
+          node:
+            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+            type: str
+            default: ""
+          datastore:
+            description: Datastore for VMs that move to this end; by default the one with most free space.
+            type: str
+          pool:
+            description: Resource pool for VMs that move to this end; by default the host's own.
+            type: str
+          network:
+            description: Production network of this end.
+            type: str
+          timeout:
+            description: Seconds that one call may take.
+            type: float
+            default: 30.0
+      isolated_networks:
+        description: Networks on which a copy is harmless (the test bubble).
+        type: list
+        elements: str
+        default: []
+      witnesses:
+        description:
+          - Independent witnesses of the production host, asked only when its hypervisor does not answer.
+          - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
+            any kind proves the contrary.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          redfish:
+            description: URL of the host's management controller.
+            type: str
+          user:
+            description: User of the management controller.
+            type: str
+          password:
+            description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
+            type: str
+          ca_path:
+            description: File with the certificate authority of the management controller.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of its certificate.
+            type: str
+          tcp:
+            description: A C(host:port) that answers while the production host lives.
+            type: str
+          ping:
+            description: An address that answers a ping while the production host lives.
+            type: str
+  sites:
+    description: Many sites of the same form.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the site; part of the key of its VMs in the journal.
+        type: str
+        required: true
+      provider:
+        description: Platform of the site. V(vsphere) is the one that exists.
+        type: str
+        required: true
+      production:
+        description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(sites[].production.node).
+        type: dict
+        required: true
+        suboptions:
+          api_host:
+            description: Host name or address of the API (vCenter or ESXi).
+            type: str
+            required: true
+          api_port:
+            description: Port of the API; the platform's own by default.
+            type: int
+          api_user:
+            description: User of the API.
+            type: str
+          api_password:
+            description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
+            type: str
+          api_token_id:
+            description: Token id, on platforms with API tokens.
+            type: str
+          api_token_secret:
+            description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+            type: str
+          validate_certs:
+            description: Verify the server's certificate. Turn it off only in a lab; pin O(sites[].production.tls_fingerprint) instead.
+            type: bool
+            default: true
+          ca_path:
+            description: File with the certificate authority that signed the server's certificate.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+            type: str
+          node:
+            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+            type: str
+            default: ""
+          datastore:
+            description: Datastore for VMs that move to this end; by default the one with most free space.
+            type: str
+          pool:
+            description: Resource pool for VMs that move to this end; by default the host's own.
+            type: str
+          network:
+            description: Production network of this end.
+            type: str
+          timeout:
+            description: Seconds that one call may take.
+            type: float
+            default: 30.0
+      replica:
+        description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(sites[].replica.node).
+        type: dict
+        required: true
+        suboptions:
+          api_host:
+            description: Host name or address of the API (vCenter or ESXi).
+            type: str
+            required: true
+          api_port:
+            description: Port of the API; the platform's own by default.
+            type: int
+          api_user:
+            description: User of the API.
+            type: str
+          api_password:
+            description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
+            type: str
+          api_token_id:
+            description: Token id, on platforms with API tokens.
+            type: str
+          api_token_secret:
+            description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+            type: str
+          validate_certs:
+            description: Verify the server's certificate. Turn it off only in a lab; pin O(sites[].replica.tls_fingerprint) instead.
+            type: bool
+            default: true
+          ca_path:
+            description: File with the certificate authority that signed the server's certificate.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+            type: str
+          node:
+            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+            type: str
+            default: ""
+          datastore:
+            description: Datastore for VMs that move to this end; by default the one with most free space.
+            type: str
+          pool:
+            description: Resource pool for VMs that move to this end; by default the host's own.
+            type: str
+          network:
+            description: Production network of this end.
+            type: str
+          timeout:
+            description: Seconds that one call may take.
+            type: float
+            default: 30.0
+      isolated_networks:
+        description: Networks on which a copy is harmless (the test bubble).
+        type: list
+        elements: str
+        default: []
+      witnesses:
+        description:
+          - Independent witnesses of the production host, asked only when its hypervisor does not answer.
+          - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
+            any kind proves the contrary.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          redfish:
+            description: URL of the host's management controller.
+            type: str
+          user:
+            description: User of the management controller.
+            type: str
+          password:
+            description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
+            type: str
+          ca_path:
+            description: File with the certificate authority of the management controller.
+            type: path
+          tls_fingerprint:
+            description: SHA-256 fingerprint of its certificate.
+            type: str
+          tcp:
+            description: A C(host:port) that answers while the production host lives.
+            type: str
+          ping:
+            description: An address that answers a ping while the production host lives.
+            type: str
+"""
+
+    VM = r"""
+options:
+  vm:
+    description: The protected VM, by its exact name or its platform id on the production host.
+    type: str
+    required: true
+  replica:
+    description:
+      - How its replica is found; one of C(name), C(id) or C(match), a shell pattern in which C({vm}) stands for the VM's name.
+      - Without it, a VM of the same name on the replica host.
+    type: dict
+"""
+
+    PLAN = r"""
+options:
+  site:
+    description: Accepted because group defaults reach every module, and not used; each item of O(vms) has its own site.
+    type: dict
+  vms:
+    description: The VMs to assess, as the filter P(ferragosto.dr.protected_vms#filter) makes them from the inventory.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      host:
+        description: Name of the inventory host.
+        type: str
+        required: true
+      in_play:
+        description: Whether the host is in the play. Others are dependencies; they are read, never touched.
+        type: bool
+        default: true
+      given:
+        description: Names of all its C(dr_*) variables, so that a misspelt one is refused.
+        type: list
+        elements: str
+        default: []
+      vm:
+        description: The inventory variable C(dr_vm).
+        type: str
+        required: true
+      replica:
+        description: The inventory variable C(dr_replica).
+        type: dict
+      checks:
+        description: The inventory variable C(dr_checks).
+        type: list
+        elements: dict
+        default: []
+      address:
+        description: The inventory variable C(dr_address); by default the inventory name.
+        type: str
+      contract:
+        description: The inventory variable C(dr_contract).
+        type: dict
+        required: true
+      policy:
+        description: The inventory variable C(dr_policy).
+        type: dict
+      accept:
+        description: The inventory variable C(dr_accept).
+        type: dict
+      client:
+        description: The inventory variable C(dr_client).
+        type: dict
+      priority:
+        description: The inventory variable C(dr_priority).
+        type: raw
+      depends_on:
+        description: The inventory variable C(dr_depends_on).
+        type: raw
+      alert_at:
+        description: The inventory variable C(dr_alert_at).
+        type: str
+      approved_by:
+        description: The inventory variable C(dr_approved_by).
+        type: str
+      site:
+        description: The inventory variable C(dr_site).
+        type: dict
+        required: true
+        suboptions:
+          name:
+            description: Name of the site; part of the key of its VMs in the journal.
+            type: str
+            required: true
+          provider:
+            description: Platform of the site. V(vsphere) is the one that exists.
+            type: str
+            required: true
+          production:
+            description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(vms[].site.production.node).
+            type: dict
+            required: true
+            suboptions:
+              api_host:
+                description: Host name or address of the API (vCenter or ESXi).
+                type: str
+                required: true
+              api_port:
+                description: Port of the API; the platform's own by default.
+                type: int
+              api_user:
+                description: User of the API.
+                type: str
+              api_password:
+                description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
+                type: str
+              api_token_id:
+                description: Token id, on platforms with API tokens.
+                type: str
+              api_token_secret:
+                description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+                type: str
+              validate_certs:
+                description: Verify the server's certificate. Turn it off only in a lab; pin O(vms[].site.production.tls_fingerprint) instead.
+                type: bool
+                default: true
+              ca_path:
+                description: File with the certificate authority that signed the server's certificate.
+                type: path
+              tls_fingerprint:
+                description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+                type: str
+              node:
+                description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+                type: str
+                default: ""
+              datastore:
+                description: Datastore for VMs that move to this end; by default the one with most free space.
+                type: str
+              pool:
+                description: Resource pool for VMs that move to this end; by default the host's own.
+                type: str
+              network:
+                description: Production network of this end.
+                type: str
+              timeout:
+                description: Seconds that one call may take.
+                type: float
+                default: 30.0
+          replica:
+            description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(vms[].site.replica.node).
+            type: dict
+            required: true
+            suboptions:
+              api_host:
+                description: Host name or address of the API (vCenter or ESXi).
+                type: str
+                required: true
+              api_port:
+                description: Port of the API; the platform's own by default.
+                type: int
+              api_user:
+                description: User of the API.
+                type: str
+              api_password:
+                description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
+                type: str
+              api_token_id:
+                description: Token id, on platforms with API tokens.
+                type: str
+              api_token_secret:
+                description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+                type: str
+              validate_certs:
+                description: Verify the server's certificate. Turn it off only in a lab; pin O(vms[].site.replica.tls_fingerprint) instead.
+                type: bool
+                default: true
+              ca_path:
+                description: File with the certificate authority that signed the server's certificate.
+                type: path
+              tls_fingerprint:
+                description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+                type: str
+              node:
+                description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+                type: str
+                default: ""
+              datastore:
+                description: Datastore for VMs that move to this end; by default the one with most free space.
+                type: str
+              pool:
+                description: Resource pool for VMs that move to this end; by default the host's own.
+                type: str
+              network:
+                description: Production network of this end.
+                type: str
+              timeout:
+                description: Seconds that one call may take.
+                type: float
+                default: 30.0
+          isolated_networks:
+            description: Networks on which a copy is harmless (the test bubble).
+            type: list
+            elements: str
+            default: []
+          witnesses:
+            description:
+              - Independent witnesses of the production host, asked only when its hypervisor does not answer.
+              - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
+                any kind proves the contrary.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              redfish:
+                description: URL of the host's management controller.
+                type: str
+              user:
+                description: User of the management controller.
+                type: str
+              password:
+                description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
+                type: str
+              ca_path:
+                description: File with the certificate authority of the management controller.
+                type: path
+              tls_fingerprint:
+                description: SHA-256 fingerprint of its certificate.
+                type: str
+              tcp:
+                description: A C(host:port) that answers while the production host lives.
+                type: str
+              ping:
+                description: An address that answers a ping while the production host lives.
+                type: str
+"""
+
+    ATTRIBUTES_INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Reads only; nothing is changed on a hypervisor.
+  diff_mode:
+    support: N/A
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: Running it again only reads again.
+"""
+
+    ATTRIBUTES_ACT = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Looks at the hypervisor and returns in RV(ignore:calls) the exact calls that would be made; makes none, journals nothing.
+  diff_mode:
+    support: full
+    description: Shows each step's state before and after.
+  idempotent:
+    support: full
+    description: A second run finds every step done and changes nothing.
+"""

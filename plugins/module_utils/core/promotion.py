@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Use cases on the replica: failover, migration home and back, undo, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, production, runs, stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import FenceProof, Loss, Witness
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, RecoveryPoint, SiteReading, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op, State, StateView
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverOrder:
+    """What a person or a policy asked for. ``fault_at_s`` is T0; None counts the loss up to now."""
+
+    choice: points.Choice
+    rpo_s: float
+    guest_within_s: float
+    fault_at_s: float | None
+    accept_data_loss: str | None
+    accept_unfenced: str | None
+    is_job_disabled: str | None  # who says so; None = not known
+
+
+def seen_replica(pair: Pair) -> Vm:
+    if pair.replica is None:
+        raise NotReplicated(
+            what=f"work on the replica of {pair.name}",
+            why="no replica was found" if pair.is_replica_reachable else "the replica's endpoint does not answer",
+            next="check dr_replica and dr_site.replica; restore from a backup if there is none",
+        )
+    return pair.replica
+
+
+def fail_over(
+    work: Work,
+    reading: SiteReading,
+    pair: Pair,
+    state: StateView,
+    order: FailoverOrder,
+    *,
+    witnesses: Sequence[Witness],
+) -> tuple[FenceProof | None, Loss]:
+    """Promote the replica at the chosen point, once the production copy is proven fenced."""
+    replica = seen_replica(pair)
+    loss = _choose(work, replica, order)
+    if state.state in (State.FAILOVER, State.FAILBACK):
+        return None, loss
+    if state.state not in (State.FAILING_OVER, State.INTERRUPTED):
+        state.require(Op.FAILOVER, pair.name)
+    proof = None
+    if not work.is_check:
+        proof = production.proof_now(work, reading, pair, witnesses=witnesses, accepted=order.accept_unfenced)
+    if not loss.is_within_rpo and not order.accept_data_loss:
+        raise Refused(
+            what=f"promote {replica.name}",
+            why=f"recovery point {loss.point.name!r} loses {loss.lost_s / 3600:.1f} h, more than the RPO of {order.rpo_s / 3600:.1f} h",
+            next='choose another point, or accept it: -e \'{"dr_accept": {"data_loss": "why and who"}}\'',
+        )
+    if order.is_job_disabled is None:
+        raise Refused(
+            what=f"promote {replica.name}",
+            why="its replication job is not known to be disabled: tonight's run could roll the promoted replica back",
+            next='set dr_policy.job_hook, or disable the job and say so: dr_accept.job_disabled: "who, when"',
+        )
+    work.do(
+        "promote",
+        work.site.promote(pair, loss.point, run_id=work.run_id, guest_within_s=order.guest_within_s),
+    )
+    return proof, loss
+
+
+def _choose(work: Work, replica: Vm, order: FailoverOrder) -> Loss:
+    """Return the point this run has chosen; a resumed run keeps it unless a person names another one."""
+    points.require_promotable(replica)
+    chosen = runs.chosen_point(work.journal.records(vm_key=work.vm_key, run_id=work.run_id))
+    if chosen is not None and order.choice == "latest":
+        point = _kept(replica, chosen)
+    else:
+        point = points.choose_point(replica.points, order.choice)
+    now_s = work.clock.now_s()
+    loss = points.loss(point, fault_at_s=order.fault_at_s, now_s=now_s, rpo_s=order.rpo_s)
+    if point.id != chosen:
+        body = {"id": point.id, "name": point.name, "created_at_s": point.created_at_s, "lost_s": loss.lost_s}
+        work.note("chosen", body)
+        if order.accept_data_loss and not loss.is_within_rpo:
+            work.note("consent", {"kind": "data_loss", "reason": order.accept_data_loss})
+    return loss
+
+
+def _kept(replica: Vm, chosen: str) -> RecoveryPoint:
+    point = next((p for p in replica.points if p.id == chosen), None)
+    if point is None:
+        raise NotReplicated(
+            what=f"continue the promotion of {replica.name}",
+            why=f"the recovery point {chosen} that this run chose is gone",
+            next="undo this run, then recover again with another point",
+        )
+    return point
+
+
+def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str) -> bool:
+    """Move the promoted replica home (``to`` = "production") or back ("replica"), and stamp how far it came."""
+    replica = seen_replica(pair)
+    if replica.stamps.get(stamps.PHASE) not in (Phase.FAILOVER, Phase.MIGRATING, Phase.FAILBACK):
+        raise Refused(
+            what=f"migrate {replica.name} to the {to} host",
+            why=f"it is not a promoted replica: state {state.state}, {state.reason}",
+            next=f"legal in this state: {', '.join(state.legal()) or 'nothing but waiting'}",
+        )
+    phase = Phase.FAILBACK if to == "production" else Phase.FAILOVER
+    changed = work.do("migrate", work.site.migrate(replica, to=to, mode=mode, run_id=work.run_id))
+    return work.do("migrate", work.site.end_migration(replica, run_id=work.run_id, phase=phase)) or changed
+
+
+def undo(work: Work, pair: Pair, state: StateView) -> None:
+    """Return to the exact state before the failover: replica at rest at its protective point, production as it was.
+
+    The replica is stopped and rolled back before the production copy gets its NICs and power again (invariant 1).
+    """
+    if state.state in (State.READY, State.DEGRADED):
+        return
+    if state.state is not State.FAILING_OVER:
+        state.require(Op.UNDO, pair.name)
+    replica = seen_replica(pair)
+    run_id = replica.stamps.get(stamps.RUN) or _fenced_by(pair) or work.run_id
+    records = work.journal.records(vm_key=work.vm_key)
+    was_here = runs.former(records, run_id, phase="promote")
+    if replica.host == pair.production_node != pair.replica_node:
+        work.do("undo", work.site.migrate(replica, to="replica", mode="live", run_id=run_id))
+    work.do("undo", work.site.undo_promotion(pair, was_here, run_id=run_id))
+    was_there: Former = runs.former(records, run_id, phase="fence")
+    vm = production.seen_production(pair)
+    work.do("undo", work.site.unfence(vm, was_there))
+    if was_there.power == "on":
+        work.do("undo", work.site.power_on(vm))
+
+
+def _fenced_by(pair: Pair) -> str:
+    return pair.production.stamps.get(stamps.FENCED, "") if pair.production is not None else ""
+
+
+def commit(work: Work, pair: Pair, state: StateView) -> None:
+    """Make the promotion permanent. Only here may our own protective point be removed (invariant 3)."""
+    replica = seen_replica(pair)
+    if replica.stamps.get(stamps.PHASE) == Phase.COMMITTED:
+        return
+    state.require(Op.COMMIT, pair.name)
+    work.do("commit", work.site.commit(pair, run_id=replica.stamps.get(stamps.RUN, work.run_id)))

@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the changing modules do: read, check the rules, hold the lease, run the steps, report."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
+    checks,
+    points,
+    production,
+    promotion,
+    runs,
+    words,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Witness
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
+from ansible_collections.ferragosto.dr.plugins.module_utils.probes.witness import ask_witnesses
+from ansible_collections.ferragosto.dr.plugins.module_utils.session import Look, Session
+from ansible_collections.ferragosto.dr.plugins.module_utils.uses.verification import service_reading
+
+Params: t.TypeAlias = "Mapping[str, t.Any]"
+Result: t.TypeAlias = "dict[str, t.Any]"
+
+
+def power(session: Session, params: Params) -> Result:
+    """Bring the production copy into a power state, or restart it until its service answers."""
+    with session.work() as work:
+        look = session.look()
+        if params["state"] == "restarted":
+            outcome = production.restart(
+                work,
+                look.pair,
+                attempts=params["attempts"],
+                within_s=params["timeout"],
+                probe=lambda: service_reading(session, params, deadline_s=params["timeout"]),
+            )
+            more = {"is_serving": outcome.is_serving, "attempts": list(outcome.attempts)}
+            return {**_result(session, look, work), **more}
+        vm = production.seen_production(look.pair)
+        if params["state"] == "on":
+            if vm.power is not Power.ON:
+                production.may_power_on(look.pair)
+            work.do("power", session.site().power_on(vm))
+        else:
+            work.do("power", session.site().power_off(vm, guest_within_s=params["shutdown_timeout"]))
+        return _result(session, look, work)
+
+
+def fence(session: Session, params: Params) -> Result:
+    """Fence the production copy and return the proof, or unfence it."""
+    accepted = words.accept(params["accept"]).unfenced
+    with session.work() as work:
+        look = session.look()
+        if params["state"] == "unfenced":
+            production.unfence(work, look.pair)
+            return _result(session, look, work)
+        proof = production.fence(
+            work,
+            look.reading,
+            look.pair,
+            ask_witnesses=lambda: _witnesses(session),
+            accepted=accepted,
+        )
+        session.progress(f"fenced, proof: {proof.kind}, {proof.detail}")
+        return {**_result(session, look, work), "proof": asdict(proof)}
+
+
+def replica(session: Session, params: Params) -> Result:
+    """Bring the replica into the desired state."""
+    contract = words.contract(params["contract"]) if params["contract"] else None
+    policy = words.policy(params["policy"])
+    accept = words.accept(params["accept"])
+    with session.work() as work:
+        look = session.look()
+        rpo = {} if contract is None else {"rpo_s": contract.rpo_s}
+        state = look.state(now_s=session.clock.now_s(), **rpo)
+        more: Result = {}
+        if params["state"] == "ready":
+            promotion.undo(work, look.pair, state)
+        elif params["state"] == "committed":
+            promotion.commit(work, look.pair, state)
+        else:
+            if contract is None:
+                raise BadInput(
+                    what="promote the replica",
+                    why="no contract is given, so nothing says how much data may be lost",
+                    next="set dr_contract: {rto: 30m, rpo: 24h}",
+                )
+            order = promotion.FailoverOrder(
+                choice=_choice(params["recovery_point"]),
+                rpo_s=contract.rpo_s,
+                guest_within_s=policy.deadlines.guest_s,
+                fault_at_s=params["fault_at"],
+                accept_data_loss=accept.data_loss,
+                accept_unfenced=accept.unfenced,
+                is_job_disabled=_job_disabled(session, params, accept),
+            )
+            witnesses = () if production.can_act_on(look.reading, look.pair) else _witnesses(session)
+            proof, loss = promotion.fail_over(work, look.reading, look.pair, state, order, witnesses=witnesses)
+            more = {"proof": None if proof is None else asdict(proof), "point": asdict(loss)}
+        vm = promotion.seen_replica(look.pair)
+        return {**_result(session, look, work), **more, "copy": _copy(session, vm)}
+
+
+def migration(session: Session, params: Params) -> Result:
+    """Move the promoted replica home or back."""
+    with session.work() as work:
+        look = session.look()
+        state = look.state(now_s=session.clock.now_s())
+        promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"])
+        vm = promotion.seen_replica(look.pair)
+        return {**_result(session, look, work), "copy": _copy(session, vm)}
+
+
+def _result(session: Session, before: Look, work: Work) -> Result:
+    """Return the steps and the state before and after; the site is read again only where something changed."""
+    now_s = session.clock.now_s()
+    was = before.state(now_s=now_s).state.value
+    after = was if work.is_check or not work.changed else session.look().state(now_s=now_s).state.value
+    return {**work.report(), "state": {"before": was, "after": after}, "run_id": work.run_id}
+
+
+def _copy(session: Session, vm: Vm) -> Result:
+    fresh = session.site().refresh(vm)
+    return {"id": fresh.id, "name": fresh.name, "host": fresh.host, "power": fresh.power.value}
+
+
+def _choice(word: str) -> points.Choice:
+    """Read the ``recovery_point`` option: "latest", a time, or an id."""
+    if word == "latest":
+        return "latest"
+    if word[:4].isdigit() and "-" in word:
+        return {"before": word}
+    return {"id": word}
+
+
+def _job_disabled(session: Session, params: Params, accept: words.Accept) -> str | None:
+    """Return who says that the vendor's job is disabled: this call, a consent, or the run's journal."""
+    said = params["job_disabled"] or accept.job_disabled
+    if said:
+        return str(said)
+    run = runs.open_run(session.journal.records(vm_key=session.vm_key))
+    noted = run.consent("job_disabled") if run is not None else None
+    return noted.reason if noted is not None else None
+
+
+def _witnesses(session: Session) -> Sequence[Witness]:
+    declared = checks.read_witnesses(session.params["site"].get("witnesses"), "dr_site.witnesses")
+    return ask_witnesses(declared, progress=session.progress)

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fleet scan: many sites in one process, none waiting for another."""
+
+from __future__ import annotations
+
+import math
+import time
+import typing as t
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from dataclasses import replace
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
+    Connection,
+    EndpointReading,
+    Host,
+    SiteReading,
+    Vm,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, SiteSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.options import as_site
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.registry import open_site
+
+Row: t.TypeAlias = "dict[str, t.Any]"
+
+
+def read_sites(sites: Sequence[Mapping[str, t.Any]], *, clock: Clock, deadline_s: float, workers: int) -> list[Row]:
+    """Read all sites at once. A site that is late or wrong becomes a row with its error."""
+    specs = [_hurried(as_site(site), deadline_s) for site in sites]
+    if not specs:
+        return []
+    pool = ThreadPoolExecutor(max_workers=max(1, min(workers, len(specs))))
+    try:
+        waiting = [pool.submit(_read, spec, clock) for spec in specs]
+        rounds = math.ceil(len(specs) / workers)  # a site's own time starts when a worker takes it
+        ends_s = time.monotonic() + deadline_s * rounds
+        return [_row_of(spec, future, ends_s, clock) for spec, future in zip(specs, waiting, strict=True)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _hurried(spec: SiteSpec, deadline_s: float) -> SiteSpec:
+    """Let no single call outlive the deadline: a thread that still waits would hold the whole module back."""
+    return replace(
+        spec,
+        production=replace(spec.production, timeout_s=min(spec.production.timeout_s, deadline_s)),
+        replica=replace(spec.replica, timeout_s=min(spec.replica.timeout_s, deadline_s)),
+    )
+
+
+def _read(spec: SiteSpec, clock: Clock) -> SiteReading:
+    site = open_site(spec, clock=clock, progress=lambda _text: None)
+    try:
+        return site.read()
+    finally:
+        site.close()
+
+
+def _row_of(spec: SiteSpec, future: Future[SiteReading], ends_s: float, clock: Clock) -> Row:
+    try:
+        return _row(future.result(timeout=max(0.0, ends_s - time.monotonic())), clock.now_s())
+    except Late:
+        error = "no answer within the deadline of the scan"
+    except DrError as fault:
+        error = str(fault)
+    return {
+        "name": spec.name,
+        "is_reachable": False,
+        "errors": [error],
+        "findings": ["the state of every VM of this site is unknown"],
+        "hosts": [],
+        "vms": [],
+        "calls": 0,
+    }
+
+
+def _row(reading: SiteReading, now_s: float) -> Row:
+    ends = reading.endpoints()
+    errors = [f"{end.address}: {end.error}" for end in ends if end.error is not None]
+    return {
+        "name": reading.name,
+        "is_reachable": not errors,
+        "errors": errors,
+        "findings": [text for end in ends for text in _findings(end)],
+        "hosts": [_host(host) for end in ends for host in end.hosts],
+        "vms": [vm_row(vm, now_s) for end in ends for vm in end.vms],
+        "calls": sum(end.calls for end in ends),
+    }
+
+
+def _findings(end: EndpointReading) -> list[str]:
+    if end.error is not None:
+        return [f"{end.address} does not answer: its VMs are unknown, not down"]
+    found = []
+    if not end.vms:
+        found.append(f"{end.address} shows no VM at all: the account may lack rights; this is never healthy")
+    for host in end.hosts:
+        if host.connection is not Connection.CONNECTED:
+            found.append(f"host {host.name} is {host.connection}: what is shown of its VMs is stale")
+        found += [f"datastore {store.name} is not accessible" for store in host.datastores if not store.is_accessible]
+    found += [f"{vm.name} waits for an answer: {vm.question}" for vm in end.vms if vm.question]
+    return found
+
+
+def _host(host: Host) -> Row:
+    return {
+        "name": host.name,
+        "connection": host.connection.value,
+        "is_in_maintenance": host.is_in_maintenance,
+        "memory_bytes": host.memory_bytes,
+        "memory_used_bytes": host.memory_used_bytes,
+        "datastores": [
+            {"name": s.name, "free_bytes": s.free_bytes, "capacity_bytes": s.capacity_bytes} for s in host.datastores
+        ],
+    }
+
+
+def vm_row(vm: Vm, now_s: float) -> Row:
+    """Return the compact row of one VM."""
+    points = vm.vendor_points()
+    return {
+        "name": vm.name,
+        "id": vm.id,
+        "host": vm.host,
+        "power": vm.power.value,
+        "connection": vm.connection.value,
+        "heartbeat": vm.guest.heartbeat.value,
+        "tools": vm.guest.tools.value,
+        "recovery_points": len(points),
+        "newest_point_age_s": round(now_s - points[-1].created_at_s) if points else None,
+        "stamps": dict(vm.stamps),
+    }

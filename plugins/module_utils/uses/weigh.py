@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gathering the situation of one VM for the decision: the loss, the fence outlook, capacity, the way home, past durations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
+    capacity,
+    checks,
+    fencing,
+    points,
+    production,
+    runs,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError, SplitBrainRisk
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Capacity, Loss
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.history import durations
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.situation import (
+    Dependency,
+    FenceOutlook,
+    HomeOutlook,
+    Situation,
+    resume_of,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.probes.witness import ask_witnesses
+from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
+from ansible_collections.ferragosto.dr.plugins.module_utils.uses.examine import Subject
+
+
+def situation(
+    session: Session,
+    one: Subject,
+    *,
+    together: Sequence[Subject],
+    dependencies: tuple[Dependency, ...],
+    is_deep: bool,
+) -> Situation:
+    """Put together all that the decision looks at. ``together`` are the VMs that may fail over with this one."""
+    loss, why, then = _loss(session, one)
+    past = durations(one.records)
+    if past.rto is None:
+        past = durations(session.journal.records())  # this VM never failed over: learn from its neighbours
+    return Situation(
+        vm=one.pair.name,
+        diagnosis=one.diagnosis,
+        state=one.state,
+        service=one.service,
+        contract=one.item.contract,
+        policy=one.item.policy,
+        accept=one.item.accept,
+        fence=_fence(session, one, is_deep=is_deep),
+        loss=loss,
+        loss_why=why,
+        loss_next=then,
+        capacity=_capacity(one, together),
+        dependencies=dependencies,
+        job_disabled=_job_disabled(one.run),
+        approved_by=one.item.approved_by,
+        refusals=one.site.refusals(),
+        resume=resume_of(one.run),
+        home=_home(one),
+        past=past,
+    )
+
+
+def _loss(session: Session, one: Subject) -> tuple[Loss | None, str, str]:
+    if one.pair.replica is None:
+        return None, one.pair.replica_note or "no replica was found", "check dr_replica, or restore from a backup"
+    try:
+        points.require_promotable(one.pair.replica)
+        point = points.choose_point(one.pair.replica.points, "latest")
+    except DrError as error:
+        return None, error.why, error.next
+    now_s = session.clock.now_s()
+    found = points.loss(point, fault_at_s=one.diagnosis.fault_at_s, now_s=now_s, rpo_s=one.item.contract.rpo_s)
+    return found, "", ""
+
+
+def _fence(session: Session, one: Subject, *, is_deep: bool) -> FenceOutlook:
+    if production.can_act_on(one.reading, one.pair):
+        return FenceOutlook(is_provable=True, reason="its hypervisor answers: it can be fenced and read back")
+    declared = checks.read_witnesses(one.item.site.get("witnesses"), "dr_site.witnesses")
+    asked = ask_witnesses(declared, progress=session.progress) if is_deep else ()
+    try:
+        proof = fencing.prove_fenced(
+            one.pair, one.reading.production, one.production_host, asked, one.item.accept.unfenced
+        )
+    except SplitBrainRisk as risk:
+        return FenceOutlook(is_provable=False, reason=risk.why)
+    return FenceOutlook.of(proof)
+
+
+def _capacity(one: Subject, together: Sequence[Subject]) -> Capacity | None:
+    """Judge the replica host for this replica and for those that may fail over to the same host with it."""
+    host = one.replica_host
+    if host is None or one.pair.replica is None:
+        return None
+    starting: dict[str, Vm] = {one.pair.replica.id: one.pair.replica}
+    for other in together:
+        replica = other.pair.replica
+        if replica is not None and other.reading.name == one.reading.name and replica.host == host.name:
+            starting.setdefault(replica.id, replica)
+    return capacity.capacity(host, None, tuple(starting.values()), one.reading.replica.vms)
+
+
+def _home(one: Subject) -> HomeOutlook:
+    """Tell whether the production host can take the promoted VM back."""
+    host, replica = one.production_host, one.pair.replica
+    if host is None or replica is None:
+        return HomeOutlook(is_sound=False, reason="the production host is not seen")
+    if host.name == replica.host:
+        return HomeOutlook(is_sound=True, reason="it is there already")
+    wanted = one.item.site["production"].get("datastore")
+    found = capacity.capacity(host, wanted, (replica,), _without_original(one))
+    return HomeOutlook(is_sound=found.is_enough, reason=found.reason)
+
+
+def _without_original(one: Subject) -> tuple[Vm, ...]:
+    """The original is fenced by then: its memory is free again."""
+    original = one.pair.production
+    return tuple(vm for vm in one.reading.production.vms if original is None or vm.id != original.id)
+
+
+def _job_disabled(run: runs.Run | None) -> str:
+    noted = run.consent("job_disabled") if run is not None else None
+    return noted.reason if noted is not None else ""

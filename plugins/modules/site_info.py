@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: site_info
+version_added: 0.1.0
+short_description: Read hosts, VMs, health summary and replicas of one or many sites
+description:
+  - Reads all sites at once, in one process; a site that does not answer never delays or breaks the others and is returned with its error.
+  - Use it for the fleet scan; ask M(ferragosto.dr.vm_health_info) about a VM that looks suspect.
+author:
+  - The ferragosto.dr contributors (@ferragosto)
+options:
+  deadline:
+    description: Seconds that one site may take before it is returned as unreachable.
+    type: float
+    default: 60.0
+  workers:
+    description: How many sites are read at the same time.
+    type: int
+    default: 32
+extends_documentation_fragment:
+  - ferragosto.dr.common
+  - ferragosto.dr.common.sites
+  - ferragosto.dr.common.attributes_info
+"""
+
+EXAMPLES = r"""
+- name: Scan every site of the play at once
+  ferragosto.dr.site_info:
+    sites: "{{ ansible_play_hosts | map('extract', hostvars, 'dr_site') | unique | list }}"
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+sites:
+  description: One row per site, in the order asked.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the site.
+      type: str
+    is_reachable:
+      description: Whether every end answered.
+      type: bool
+    errors:
+      description: What did not answer, and why.
+      type: list
+      elements: str
+    findings:
+      description: What a person should look at.
+      type: list
+      elements: str
+    hosts:
+      description: Physical hosts with connection, memory and datastores.
+      type: list
+      elements: dict
+    vms:
+      description: VMs with power, heartbeat, host, and the age of their newest recovery point.
+      type: list
+      elements: dict
+    calls:
+      description: Calls made to the endpoints.
+      type: int
+duration_s:
+  description: How long the module worked, in seconds.
+  returned: always
+  type: float
+progress:
+  description: The progress lines, as evidence.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.module import run, sites_option, spec
+from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
+from ansible_collections.ferragosto.dr.plugins.module_utils.uses.fleet import read_sites
+
+
+def main() -> None:
+    run(
+        spec(
+            has_vm=False,
+            is_site_required=False,
+            sites=sites_option(),
+            deadline={"type": "float", "default": 60.0},
+            workers={"type": "int", "default": 32},
+        ),
+        act,
+        mutually_exclusive=[["site", "sites"]],
+        required_one_of=[["site", "sites"]],
+    )
+
+
+def act(session: Session) -> dict[str, object]:
+    wanted = session.params["sites"] or [session.params["site"]]
+    rows = read_sites(
+        wanted, clock=session.clock, deadline_s=session.params["deadline"], workers=session.params["workers"]
+    )
+    return {"sites": rows}
+
+
+if __name__ == "__main__":
+    main()
