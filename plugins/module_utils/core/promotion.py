@@ -84,10 +84,8 @@ def _choose(work: Work, replica: Vm, order: FailoverOrder) -> Loss:
     """Return the point this run has chosen; a resumed run keeps it unless a person names another one."""
     points.require_promotable(replica)
     chosen = runs.chosen_point(work.journal.records(vm_key=work.vm_key, run_id=work.run_id))
-    if chosen is not None and order.choice == "latest":
-        point = _kept(replica, chosen)
-    else:
-        point = points.choose_point(replica.points, order.choice)
+    keeps = chosen is not None and order.choice == "latest"
+    point = _kept(replica, str(chosen)) if keeps else points.choose_point(replica.points, order.choice)
     now_s = work.clock.now_s()
     loss = points.loss(point, fault_at_s=order.fault_at_s, now_s=now_s, rpo_s=order.rpo_s)
     if point.id != chosen:

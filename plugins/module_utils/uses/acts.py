@@ -95,7 +95,7 @@ def replica(session: Session, params: Params) -> Result:
                     next="set dr_contract: {rto: 30m, rpo: 24h}",
                 )
             order = promotion.FailoverOrder(
-                choice=_choice(params["recovery_point"]),
+                choice=_choice(params["recovery_point"], now_s=session.clock.now_s()),
                 rpo_s=contract.rpo_s,
                 guest_within_s=policy.deadlines.guest_s,
                 fault_at_s=params["fault_at"],
@@ -133,12 +133,12 @@ def _copy(session: Session, vm: Vm) -> Result:
     return {"id": fresh.id, "name": fresh.name, "host": fresh.host, "power": fresh.power.value}
 
 
-def _choice(word: str) -> points.Choice:
+def _choice(word: str, *, now_s: float) -> points.Choice:
     """Read the ``recovery_point`` option: "latest", a time, or an id."""
     if word == "latest":
         return "latest"
     if word[:4].isdigit() and "-" in word:
-        return {"before": word}
+        return {"before": words.alert_at(word, now_s=now_s, variable="recovery_point")}
     return {"id": word}
 
 

@@ -37,7 +37,7 @@ def test_a_run_is_read_from_its_records() -> None:
     assert (run.run_id, run.op, run.alert_at_s, run.by, run.rto_s) == ("r1", "recover", ALERT_S, "mario", 1800)
     assert run.ids == ("p-1", "p-2")
     assert (run.restarts_started, run.restarts_ended) == (2, 2)
-    assert run.marks == {"T0": ALERT_S - 60, "T4": ALERT_S + 5}
+    assert (run.marks["T0"], run.marks["T2"], run.marks["T4"]) == (ALERT_S - 60, ALERT_S, ALERT_S + 5)
     assert run.dangling == StepRef(phase="promote", step="protect", target=REPLICA)
     assert run.last_step == "disconnect the NICs"
     assert [s.step for s in run.steps_done if s.phase == "fence"] == ["power off", "disconnect the NICs"]
@@ -188,9 +188,9 @@ def test_a_failed_step_is_neither_done_nor_dangling() -> None:
     assert (run.last_step, run.dangling) == ("power off", None)
 
 
-def test_the_first_choice_of_a_point_stays() -> None:
+def test_the_newest_choice_of_a_point_counts() -> None:
     assert runs.chosen_point([]) is None
-    assert runs.chosen_point(recover().write("chosen", id="pt-9", name="other").records) == "pt-7"
+    assert runs.chosen_point(recover().write("chosen", id="pt-9", name="other").records) == "pt-9"
 
 
 ME = Owner(host="h", boot_id="b", pid=1, started="10")
