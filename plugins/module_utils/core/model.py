@@ -122,7 +122,7 @@ class Vm:
     has_ha: bool | None = None
 
     def is_live(self, isolated: frozenset[str] = frozenset()) -> bool:
-        """Tell whether it is powered on (or suspended) with a NIC connected to a production network."""
+        """Tell whether it is powered on with a NIC connected to a production network."""
         return self.power is Power.ON and any(n.is_connected and n.network not in isolated for n in self.nics)
 
     def vendor_points(self) -> tuple[RecoveryPoint, ...]:

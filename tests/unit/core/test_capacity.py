@@ -13,6 +13,7 @@ from ansible_collections.ferragosto.dr.tests.unit.core.facts import GIB
 
 REPLICA = facts.replica()
 FELLOW = facts.replica(id="r-2", name="dc01_replica", memory_bytes=4 * GIB)
+TWO = [facts.production(), facts.neighbour(1)]
 ALREADY_ON = facts.replica(power=Power.ON)
 
 
@@ -50,9 +51,9 @@ def store(name="ds2", *, free_gib=500.0, is_accessible=True):
         (host(datastores=()), None, [REPLICA], [], True, "can start"),
         # moved: room for its disks
         (host(), "ds2", [facts.production()], [], True, "can start"),
-        (host(datastores=(store(free_gib=100.5),)), "ds2", [facts.production()], [], False, "1 VM needs 100.0 GiB, datastore ds2 has 100.5"),
+        (host(datastores=(store(free_gib=100.5),)), "ds2", TWO[:1], [], False, "needs 100.0 GiB, datastore ds2 has 100.5"),
         (host(datastores=(store(free_gib=101),)), "ds2", [facts.production()], [], True, "can start"),
-        (host(datastores=(store(free_gib=150),)), "ds2", [facts.production(), facts.neighbour(1)], [], False, "2 VMs need 200.0 GiB"),
+        (host(datastores=(store(free_gib=150),)), "ds2", TWO, [], False, "2 VMs need 200.0 GiB"),
         (host(datastores=(store(free_gib=0),)), "ds2", [REPLICA], [], True, "can start"),  # lies there already
         (host(datastores=(store(is_accessible=False),)), "ds2", [facts.production()], [], False, "not accessible"),
         (host(), "ds9", [facts.production()], [], False, "esx2 has no datastore ds9 (it has ds2)"),
