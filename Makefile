@@ -18,6 +18,8 @@ PEERS := $(CACHE)/peers/$(shell sed -n 's/^ansible==//p' requirements/peers.txt)
 PROVIDER ?= vsphere
 WORKERS ?= 2
 PYTEST_ARGS ?=
+WITH_SIMULATORS = VCSIM=$$($(PY) tools/get_simulators.py vcsim); GOVC=$$($(PY) tools/get_simulators.py govc); \
+	export VCSIM GOVC
 GATES := ruff mypy yamllint changelog ansible-lint collection-docs sanity
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -36,7 +38,7 @@ setup: $(SET_UP)  ## make the virtual environment, the collection's link and the
 
 .PHONY: demo
 demo: $(SET_UP)  ## play the 15 August story [PROVIDER=vsphere]
-	@simulators=$$($(PY) tools/get_simulators.py); export $$simulators; \
+	@$(WITH_SIMULATORS); \
 	$(PY) -m ansible_collections.ferragosto.dr.extensions.twin.demo --provider $(PROVIDER)
 
 .PHONY: test
@@ -46,7 +48,7 @@ test: $(SET_UP)  ## every check: lint, then unit and end-to-end tests
 
 .PHONY: pytest
 pytest: $(SET_UP)  ## unit and end-to-end tests alone [PYTEST_ARGS=... WORKERS=2]
-	@simulators=$$($(PY) tools/get_simulators.py); export $$simulators; \
+	@$(WITH_SIMULATORS); \
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -71,7 +73,7 @@ lint-sanity: $(SET_UP)
 
 .PHONY: bench
 bench: $(SET_UP) $(PEERS)/ansible_collections  ## measure against a floor and against peers (build/bench/*.json)
-	@simulators=$$($(PY) tools/get_simulators.py); export $$simulators; \
+	@$(WITH_SIMULATORS); \
 	export DR_BENCH_PEERS=$(PEERS); mkdir -p build/bench; \
 	shopt -s nullglob; for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) $$script; done
 

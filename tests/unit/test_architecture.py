@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "inventory": {"core", "edge"},
 }
 MAY_IMPORT_ANSIBLE = {"module.py", "action", "filter", "inventory"}
-MAY_IMPORT_THIRD_PARTY = {"journal", "probes", "provider"}
+MAY_IMPORT_THIRD_PARTY = {"journal": {"sqlalchemy"}, "edge": {"jmespath"}}
+MAY_IMPORT_ANY_LIBRARY = {"probes", "provider"}
 # What meets a clock, a file, a process or the network; core gets each of them through a port.
 IMPURE = set(
     """asyncio ctypes ftplib glob http importlib logging multiprocessing os pathlib random select selectors shutil
@@ -94,7 +95,7 @@ def violations(path: str, source: str) -> list[str]:
             if layer not in MAY_IMPORT_ANSIBLE and not (layer == "provider" and name == MISSING_LIBRARY):
                 found.append(f"{layer} imports Ansible: {name}")
         elif top not in sys.stdlib_module_names:
-            if layer not in MAY_IMPORT_THIRD_PARTY:
+            if layer not in MAY_IMPORT_ANY_LIBRARY and top not in MAY_IMPORT_THIRD_PARTY.get(layer, ()):
                 found.append(f"{layer} imports the third-party {name}")
         elif layer == "core" and any(f"{name}.".startswith(f"{impure}.") for impure in IMPURE):
             found.append(f"core imports the impure {name}")
@@ -154,6 +155,7 @@ UTILS = OURS + "plugins.module_utils."
         ("plugins/modules/x.py", "from ansible.module_utils.basic import AnsibleModule", "imports Ansible"),
         ("plugins/modules/x.py", f"from {UTILS}providers.vsphere import client", "modules imports provider"),
         ("plugins/modules/x.py", "import pyVmomi", "third-party"),
+        ("plugins/module_utils/session.py", "import pyVmomi", "third-party"),
         ("plugins/module_utils/session.py", f"from {UTILS}providers.vsphere import client", "edge imports provider"),
         ("plugins/module_utils/probes/x.py", f"from {UTILS}module import run", "probes imports"),
     ],
@@ -178,7 +180,7 @@ def test_what_is_allowed_passes(path, source):
     assert violations(path, source) == []
 
 
-@pytest.mark.parametrize("path", SOURCES + EXTENSIONS)
+@pytest.mark.parametrize("path", [p for p in SOURCES + EXTENSIONS if not p.startswith("plugins/doc_fragments/")])
 def test_a_file_stays_readable_at_one_sitting(path):
     lines = (ROOT / path).read_text(encoding="utf-8").count("\n")
     assert lines <= CEILING, f"{lines} lines, at most {CEILING}: split it by what changes together"
