@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import say_duration
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Action, Decision, Move, Verdict
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Action, Blast, Decision, Move, Verdict
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.rules import (
     PRODUCTION_ALONE,
     PROMOTE_RULES,
     RESTART_RULES,
     Objection,
+    next_move,
     nothing_to_wait_for,
     objections,
 )
@@ -106,6 +107,12 @@ def _healthy(s: Situation) -> str:
 def _continue(s: Situation, run: Resume) -> Decision:
     """Go on with a run that had begun to fence: to stop there would leave the VM without any copy that serves."""
     where = f"run {run.run_id} was interrupted" + (f" after {run.last_step!r}" if run.last_step else "")
+    if s.diagnosis.verdict is Verdict.UNREACHABLE and s.diagnosis.blast is Blast.SITE:
+        dark = Objection(
+            reason=f"{where}, and no hypervisor of the site answers now: {s.diagnosis.blast_reason}",
+            next="restore the connection, then run the same command again: it continues there",
+        )
+        return _refuse(s, (dark,), (dark,))
     if "fence" not in run.done and s.service.answers is True and s.diagnosis.verdict in _ALIVE:
         # Somebody repaired it meanwhile: to go on would cut a service that runs, and lose its data.
         why = f"{where}, and the production copy serves again: {s.service.reason}"
@@ -149,7 +156,7 @@ def _go(s: Situation, restart: Sequence[Objection], promote: Sequence[Objection]
         action=action,
         outcome="",
         reason="; ".join(reasons),
-        next=_next(promote),
+        next=next_move(s, promote),
         steps=tuple(steps),
         moves=_moves(s, restart, promote, first=action),
     )
@@ -169,7 +176,7 @@ def _refuse(s: Situation, restart: Sequence[Objection], promote: Sequence[Object
         action=action,
         outcome="refused",
         reason=_why(told),
-        next=_next(told),
+        next=next_move(s, told),
         moves=_moves(s, restart, promote, first=action),
     )
 
@@ -200,7 +207,7 @@ def _move(s: Situation, action: Action, against: Sequence[Objection], why: str) 
         action=action,
         is_allowed=not against,
         reason=_why(against) if against else why,
-        next=_next(against),
+        next=next_move(s, against),
         predicted_s=predicted_s,
         predicted_from=source,
     )
@@ -229,10 +236,6 @@ def _times(count: int) -> str:
 
 def _why(against: Sequence[Objection]) -> str:
     return "; ".join(objection.reason for objection in against)
-
-
-def _next(against: Sequence[Objection]) -> str:
-    return "; ".join(dict.fromkeys(objection.next for objection in against))
 
 
 def _stay(reason: str) -> Migration:

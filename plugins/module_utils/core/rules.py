@@ -9,6 +9,8 @@ The order is the order in which a technician wants to read the objections.
 
 from __future__ import annotations
 
+import json
+import shlex
 import typing as t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +27,11 @@ _ALIVE = frozenset({Verdict.HEALTHY, Verdict.DEGRADED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
+    """Why not, and the next move; ``consent`` is the key of ``dr_accept`` by which a person lifts it, "" when none can."""
+
     reason: str
     next: str
+    consent: str = ""
 
 
 Rule: t.TypeAlias = Callable[[Situation], "Objection | None"]
@@ -37,9 +42,15 @@ def objections(rules: Sequence[Rule], situation: Situation) -> tuple[Objection, 
     return tuple(found for rule in rules if (found := rule(situation)) is not None)
 
 
-def consent(key: str) -> str:
-    """Say how a person gives a consent."""
-    return f'accept it with -e \'{{"dr_accept": {{"{key}": "who and why"}}}}\''
+def next_move(situation: Situation, against: Sequence[Objection]) -> str:
+    """Say what would lift the objections, with one option that holds all the consents that are asked for."""
+    moves = list(dict.fromkeys(objection.next for objection in against if objection.next))
+    asked = {objection.consent: "who and why" for objection in against if objection.consent}
+    if asked:
+        # A second -e dr_accept would replace the first, and the inventory's own: it must hold them all.
+        words = json.dumps({"dr_accept": {**situation.accept.given(), **asked}}, ensure_ascii=False)
+        moves.append(f"or accept it: -e {shlex.quote(words)}")
+    return "; ".join(moves)
 
 
 # --- both moves ------------------------------------------------------------------------------------------------------
@@ -87,7 +98,7 @@ def _switched_off_by_no_person(s: Situation) -> Objection | None:
     if by.split(" ")[0] in ("guest", "host"):
         return None
     who = f"{by} switched it off" if by else "it is off and nobody knows who switched it off"
-    return Objection(reason=f"{who}: this may be intended", next=f"ask; to bring it back {consent('powered_off')}")
+    return Objection(reason=f"{who}: this may be intended", next="ask", consent="powered_off")
 
 
 def _guest_can_be_judged(s: Situation) -> Objection | None:
@@ -173,23 +184,21 @@ def _promote_worth_its_loss(s: Situation) -> Objection | None:
             if s.diagnosis.blast is Blast.STORAGE
             else "answer the question or free the storage"
         )
-        return Objection(
-            reason=f"it is blocked: {reason}", next=f"{cure}, which loses nothing; else {consent('data_loss')}"
-        )
+        return Objection(reason=f"it is blocked: {reason}", next=f"{cure}, which loses nothing", consent="data_loss")
     if s.service.answers is True:
-        return Objection(
-            reason=f"its service answers ({s.service.reason})", next=f"watch it; else {consent('data_loss')}"
-        )
+        return Objection(reason=f"its service answers ({s.service.reason})", next="watch it", consent="data_loss")
     if verdict in _ALIVE and s.service.answers is False:
         return Objection(
             reason=f"its guest may be alive ({reason}): a promotion would lose data for what may be the service's fault alone",
-            next=f"repair the service in the guest; else {consent('data_loss')}",
+            next="repair the service in the guest",
+            consent="data_loss",
         )
     is_only_probable = not s.diagnosis.is_certain and s.service.answers is None and verdict is not Verdict.UNREACHABLE
     if is_only_probable and s.policy.restarts == 0:
         return Objection(
             reason=f"it is only probable that it is {verdict} ({reason}), and nothing else vouches for it",
-            next=f"declare dr_checks or allow a restart (dr_policy.restarts); else {consent('data_loss')}",
+            next="declare dr_checks or allow a restart (dr_policy.restarts)",
+            consent="data_loss",
         )
     return None
 
@@ -215,7 +224,8 @@ def _promote_rpo(s: Situation) -> Objection | None:
     lost, allowed = say_duration(s.loss.lost_s), say_duration(s.contract.rpo_s)
     return Objection(
         reason=f"recovery point {s.loss.point.name!r} would lose {lost} of data, the contract allows {allowed}",
-        next=f"choose a newer point, or {consent('data_loss')}",
+        next="choose a newer point",
+        consent="data_loss",
     )
 
 
@@ -236,7 +246,8 @@ def _promote_job(s: Situation) -> Objection | None:
         return None
     return Objection(
         reason="its replication job is not known to be disabled: tonight's run could roll the promoted replica back",
-        next=f"set dr_policy.job_hook, or disable the job by hand and {consent('job_disabled')}",
+        next="set dr_policy.job_hook, or disable the job by hand and say so",
+        consent="job_disabled",
     )
 
 
@@ -245,7 +256,8 @@ def _promote_fence(s: Situation) -> Objection | None:
         return None
     return Objection(
         reason=f"the production copy cannot be proven off ({s.fence.reason}); silence is not proof",
-        next=f"add a witness that sees its power (dr_site.witnesses, redfish), or cut its power and {consent('unfenced')}",
+        next="add a witness that sees its power (dr_site.witnesses: redfish), or have its power cut and say so",
+        consent="unfenced",
     )
 
 

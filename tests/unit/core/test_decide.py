@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import typing as t
 from dataclasses import replace
 
@@ -236,6 +238,22 @@ def test_one_consent_does_not_lift_another_refusal() -> None:
     assert "31 h" not in found.reason
 
 
+def test_one_option_holds_all_consents_that_are_asked_for_and_those_given() -> None:
+    given = Accept(powered_off="Mario's mistake")
+    found = decided(**(NO_PROOF | RPO_MISSED | {"accept": given}))
+    option = found.next.partition("or accept it: -e ")[2]
+    (words,) = shlex.split(option)
+    assert json.loads(words) == {
+        "dr_accept": {
+            "powered_off": "Mario's mistake",
+            "data_loss": "who and why",
+            "unfenced": "who and why",
+            "job_disabled": "who and why",
+        }
+    }
+    assert found.next.count("dr_accept") == 1
+
+
 def test_all_objections_are_told_at_once() -> None:
     changes = NO_PROOF | NOT_ENOUGH | {"accept": Accept(), "diagnosis": diagnosis(Verdict.UNREACHABLE)}
     found = decided(**changes)
@@ -351,6 +369,14 @@ def test_a_run_that_did_not_fence_yet_is_judged_anew_and_repeats_no_restart() ->
     assert found.steps == WHOLE
     assert "1 restart first" in found.reason
     assert decided(resume=Resume(run_id="r1", restarts_done=2)).steps == WHOLE[1:]
+
+
+def test_a_run_that_fenced_waits_for_a_site_that_is_dark() -> None:
+    dark = diagnosis(Verdict.UNREACHABLE, blast=Blast.SITE, blast_reason="esx1 and esx2 are silent")
+    found = decided(resume=Resume(run_id="r1", has_acted=True), state=view(State.INTERRUPTED), diagnosis=dark)
+    assert (found.is_go, found.outcome) == (False, "refused")
+    assert "no hypervisor of the site answers now: esx1 and esx2 are silent" in found.reason
+    assert "it continues there" in found.next
 
 
 def test_a_production_copy_mended_during_the_interruption_is_not_cut_off() -> None:
