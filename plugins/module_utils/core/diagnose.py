@@ -5,7 +5,8 @@
 """What is wrong with one VM, by rule, with the evidence kept.
 
 One read cannot tell a guest that boots from one that hangs, so the caller keeps first-seen times: note every pair of
-``observables`` in the journal's observations under the VM's key, then hand the observations of these names to ``diagnose``.
+``observables`` in the journal's observations under the VM's key, then hand over the observations of all names in ``OBSERVED``:
+also those not seen now, they are the last known values.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.symptoms import
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.verdicts import RULES
 
+OBSERVED = ("contact", "power", "heartbeat", "question", "service", "tools_ran")
 UNHEALTHY = frozenset(Verdict) - {Verdict.HEALTHY, Verdict.GUEST_TOOLS_MISSING}
 
 _CHANGES = (EventKind.RECONFIGURED, EventKind.SNAPSHOT, EventKind.MIGRATED)

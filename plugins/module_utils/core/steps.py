@@ -14,7 +14,7 @@ import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError, ProviderFault, StepFailed
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, StepFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,21 +106,26 @@ def predict_steps(steps: Iterable[Step]) -> list[StepDone]:
 
 
 def _act(step: Step, log: StepLog, now_s: Callable[[], float], started: float) -> Sight:
-    what = f"{step.name}: {step.target}"
+    """Act once, then let the state that is read decide: also an error may come after the effect, or beside it.
+
+    Whatever else ends the act (this process, the endpoint) leaves the intent without a result: the next look settles it.
+    """
+    cause: ProviderFault | None = None
     try:
         step.act()
-        cause: DrError | None = None
     except ProviderFault as fault:
         cause = fault
-        if not fault.is_answer_lost:
-            log.result(step, {}, error=str(fault), took_s=now_s() - started)
-            raise StepFailed(what=what, why=fault.why, next=fault.next or step.next) from fault
+    except StepFailed as failure:
+        log.result(step, {}, error=str(failure), took_s=now_s() - started)
+        raise
     after = step.look()
-    if not after.is_done:
-        why = cause.why if cause else f"the call ended well, but the state read afterwards is {_say(after.seen)}"
-        log.result(step, after.seen, error=why, took_s=now_s() - started)
-        raise StepFailed(what=what, why=why, next=step.next) from cause
-    return after
+    if after.is_done:
+        return after
+    why = cause.why if cause else f"the call ended well, but the state read afterwards is {_say(after.seen)}"
+    is_told = cause is not None and not cause.is_answer_lost
+    log.result(step, after.seen, error=str(cause) if cause and is_told else why, took_s=now_s() - started)
+    advice = cause.next if cause and is_told and cause.next else step.next
+    raise StepFailed(what=f"{step.name}: {step.target}", why=why, next=advice) from cause
 
 
 def _say(seen: Mapping[str, t.Any]) -> str:

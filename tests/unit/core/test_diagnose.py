@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.diagnose import diagnose, observables
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.diagnose import OBSERVED, diagnose, observables
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import (
     Blast,
     CheckResult,
@@ -347,4 +347,6 @@ def test_hung_counts_from_the_first_silence_that_was_seen() -> None:
 )
 def test_only_what_is_seen_now_is_observed(vm, service, expected) -> None:
     endpoint = facts.endpoint() if vm else facts.dead()
-    assert observables(vm, endpoint=endpoint, host=facts.host(), service=service) == expected
+    found = observables(vm, endpoint=endpoint, host=facts.host(), service=service)
+    assert found == expected
+    assert set(found) <= set(OBSERVED)
