@@ -32,7 +32,6 @@ def overlay(
     }
     hosts = {
         vm.host: {
-            "dr_address": "127.0.0.1",
             "dr_checks": [
                 {"tcp": f"127.0.0.1:{ports[vm.vm]}"},
                 {

@@ -107,6 +107,8 @@ class Animator:
             self.look_all()
             return
         copy_id = self.built.copies[vm]
+        if method == "RelocateVM_Task":
+            self._move_files(vm)
         with contextlib.suppress(UnknownThing):
             if method in ("CreateSnapshot_Task", "CreateSnapshotEx_Task") and result is not None:
                 self.world.point_made(copy_id, result._moId)
@@ -152,12 +154,44 @@ class Animator:
         if tree and tree.currentSnapshot:
             self._current_point[moid] = tree.currentSnapshot._moId
 
+    def _move_files(self, moid: str) -> None:
+        """Let the files follow a relocated VM: vcsim changes its datastore and leaves the paths where they were."""
+        session = self._sessions.of()
+        vm = session.object("VirtualMachine", moid)
+        row = session.read([vm], ["datastore", "config.files", "config.hardware.device"])[moid]
+        stores = type(row["datastore"])(row["datastore"][-1:])  # a plain list has no wire type
+        store = session.read(stores, ["name"])[stores[0]._moId]["name"]
+        edits = []
+        for device in row["config.hardware.device"]:
+            if isinstance(device, vim.vm.device.VirtualDisk):
+                device.backing.fileName = _on(store, device.backing.fileName)
+                self._touch(store, device.backing.fileName)
+                device.backing.datastore = None
+                edits.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=device))
+        disks = session.read([vm], ["summary.config.numVirtualDisks"])[moid].get("summary.config.numVirtualDisks")
+        paths = {
+            f"config.files.{word}": _on(store, path)
+            for word in ("vmPathName", "snapshotDirectory", "suspendDirectory", "logDirectory")
+            if (path := getattr(row["config.files"], word))
+        }
+        paths["summary.config.vmPathName"] = paths["config.files.vmPathName"]
+        session.finish(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=edits)))
+        session.set(vm, {**paths, "datastore": stores, "summary.config.numVirtualDisks": disks})
+
+    def _touch(self, store: str, path: str) -> None:
+        """Make an empty disk where vcsim will look for it."""
+        disk = self.built.folders[store] / path.partition("] ")[2]
+        disk.parent.mkdir(parents=True, exist_ok=True)
+        for file in (disk, disk.with_name(f"{disk.stem}-flat.vmdk")):
+            file.touch()
+
     def _cloned(self, source_moid: str, moid: str) -> None:
         session = self._sessions.of()
         row = session.read([session.object("VirtualMachine", moid)], PATHS)[moid]
         source = self.world.copy(self.built.copies[source_moid])
         uuid = row["config.instanceUuid"]
         self.built.copies[moid], self.built.moids[uuid] = uuid, moid
+        self.built.memory_mb[uuid] = self.built.memory_mb.get(source.id, 0)
         host = self.built.host_names[row["runtime.host"]._moId]
         data = self.world.data_of(source)
         self.world.add_copy(Copy(id=uuid, vm=source.vm, name=row["name"], role=Role.CLONE, host=host, data=data))
@@ -181,7 +215,7 @@ class Animator:
             if change.phase is Phase.OFF and change.before is Phase.SHUTTING_DOWN:
                 self._halted(moid, self._shutdown_by.pop(change.copy, LAB_USER))
             if self.world.hosts[copy.host].state is HostState.DEAD:
-                return
+                return  # vCenter keeps showing what it saw last
             shown = guest_properties(
                 copy.phase, has_tools=copy.has_tools, address=self.built.addresses.get(copy.vm, "")
             )
@@ -196,3 +230,8 @@ class Animator:
             session: Session = self._sessions.of(user)
             session.finish(session.object("VirtualMachine", moid).PowerOffVM_Task())
             self.look(moid)
+
+
+def _on(datastore: str, path: str) -> str:
+    """The same path on another datastore."""
+    return f"[{datastore}]{path.partition(']')[2]}"

@@ -22,21 +22,24 @@ import trustme
 
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
 from ansible_collections.ferragosto.dr.extensions.twin.doors import Door, NoSuchRoute, backup_server
-from ansible_collections.ferragosto.dr.extensions.twin.inventory import SiteWish, read_site
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import HostWish, SiteWish, read_site
 from ansible_collections.ferragosto.dr.extensions.twin.pages import GuestPages
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.animator import Animator
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.control import Control
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.gate import Gate
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.proxy import Proxy, server_tls
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.rules import Rules
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.session import Session, Sessions
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import Vcsim
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.site import Builder, Built
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.views import HostFacts
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import RunningClock
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing, Violation
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role, Timing, Violation
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 
 _LOG = logging.getLogger(__name__)
 USER = "dr-operator@vsphere.local"
+BLIND_USER = "no-rights@vsphere.local"
 
 
 class VsphereLab:
@@ -44,13 +47,16 @@ class VsphereLab:
 
     def __init__(self, wish: SiteWish, timing: Timing, state_dir: Path) -> None:
         self.wish, self.timing, self.state_dir = wish, timing, state_dir
-        self.user, self.password = USER, secrets.token_urlsafe(12)
+        # hex: a password may begin with "-", and vcsim takes it as an argument
+        self.user, self.password = USER, secrets.token_hex(12)
+        self.blind_user = BLIND_USER  # same password; sees hosts and no VM
         self.ca = trustme.CA()
         self.ca_path = state_dir / "ca.pem"
         self.ca.cert_pem.write_to_path(str(self.ca_path))
         self.past_violations: list[Violation] = []
         self._lock = threading.RLock()
         self._vcsim: Vcsim | None = None
+        self._blind_vcsim: Vcsim | None = None
         self.world: World
         self.animator: Animator
         self.built: Built
@@ -129,7 +135,8 @@ class VsphereLab:
         self._stand_up()
         self._pages = GuestPages(self.world)
         ports = {vm.vm: self._pages.add(vm.vm) for vm in self.wish.vms}
-        self._proxy = Proxy(self.gate, self.certificate())
+        self._good_tls = self.certificate()
+        self._proxy = Proxy(self.gate, self._good_tls)
         token = secrets.token_urlsafe(24)
         self._doors = [Door(self._control_route, "control", token), backup_server(lambda: self.world)]
         endpoint = {
@@ -140,7 +147,7 @@ class VsphereLab:
             "validate_certs": True,
             "ca_path": str(self.ca_path.resolve()),
         }
-        extra = {"dr_lab_backup_url": self.backup_url, "dr_lab_control_url": self.control_url}
+        extra = {"backup_server_url": self.backup_url}
         content = overlay.overlay(self.wish, endpoint=endpoint, ports=ports, extra=extra)
         _write_secret(self.state_dir / "control-token", token)
         overlay.write(self.overlay_path, content)
@@ -166,16 +173,50 @@ class VsphereLab:
             raise
         self._vcsim, self.world, self.built = vcsim, world, built
         self.animator = Animator(world, sessions, built, self._refresh_pages)
-        self.gate = Gate(vcsim.port, sessions, world, self.animator)
+        self.gate = Gate(vcsim.port, sessions, world, self.animator, Rules())
+        self.gate.die = self._die
+        self.gate.blind_user, self.gate.blind_port = self.blind_user, self._blind_port
+        self._describe_hosts()
+        for order, vm in enumerate(self.wish.vms, start=1):
+            if vm.has_autostart:
+                moid = built.moids[world.copy_of(vm.vm, Role.PRODUCTION).id]
+                self.gate.autostart.enlist(built.hosts[self.wish.production.node], moid, order)
+
+    def _describe_hosts(self) -> None:
+        for node, moid in self.built.hosts.items():
+            shape = self.wish.hosts.get(node, HostWish())
+            memory_bytes = self.world.hosts[node].memory_bytes
+            self.gate.facts.hosts[moid] = HostFacts(
+                memory_bytes, 0, shape.cpus, is_lost=False, datastore=self.built.datastores[node]
+            )
+            self.gate.facts.datastores[self.built.datastores[node]] = shape.disk_gb * 2**30
+
+    def _blind_port(self) -> int:
+        """The vcsim of the account without rights: the same hosts, no VM. Started when first needed."""
+        with self._lock:
+            if self._blind_vcsim is None:
+                vcsim = Vcsim(self.blind_user, self.password, scratch=self.state_dir)
+                self._blind_vcsim = vcsim
+                unseen = World(RunningClock(), self.timing)
+                Builder(Sessions(vcsim.port).of(), self.wish, unseen, vcsim.scratch).build(with_vms=False)
+            return self._blind_vcsim.port
+
+    def _die(self, seconds: float) -> None:
+        self.proxy.shut()
+        if seconds > 0:
+            timer = threading.Timer(seconds, self.proxy.open)
+            timer.daemon = True
+            timer.start()
 
     def reset(self) -> None:
         """Bring the site back to its first state: addresses stay, sessions and everything in the world are new."""
         with self._lock:
             old_vcsim, old_animator, old_world = self.vcsim, self.animator, self.world
+            self.gate.end()
             old_animator.stop()
             self.past_violations.extend(old_world.violations)
             self._stand_up()
-            self.proxy.gate = self.gate
+            self.proxy.gate, self.proxy.tls = self.gate, self._good_tls
             self.proxy.cut()
             self.pages.move_to(self.world)
             self.animator.start()
@@ -188,10 +229,12 @@ class VsphereLab:
                 self._proxy.end()
             for door in self._doors:
                 door.end()
-            if self._vcsim is not None:
-                if hasattr(self, "animator"):
-                    self.animator.stop()
-                self._vcsim.end()
+            if hasattr(self, "gate"):
+                self.gate.end()
+                self.animator.stop()
+            for vcsim in (self._vcsim, self._blind_vcsim):
+                if vcsim is not None:
+                    vcsim.end()
             if self._pages is not None:
                 self._pages.end()
 

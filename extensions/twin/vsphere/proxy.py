@@ -47,7 +47,11 @@ class Upstream:
         self._connection.close()
 
 
-Forward = t.Callable[[], Answer]
+class Forward(t.Protocol):
+    """Sends the client's call on to vcsim."""
+
+    def __call__(self, port: int | None = None, body: bytes | None = None) -> Answer:
+        """Send it to another vcsim, or with another body, where given."""
 
 
 class Gate(t.Protocol):
@@ -109,15 +113,33 @@ class _Request(BaseHTTPRequestHandler):
             super().finish()
 
     def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        if len(body) < length:
-            raise ConnectionAbortedError("the client went away in mid-request")
+        body = self._body()
         call = parse_call(body, self.headers.get("Cookie", ""))
         if self.path.rstrip("/") in ("/sdk", "/sdk/vimService") and call.method:
-            self._reply(self.server.gate.soap(call, lambda: self._forward(body, call.session)))
+
+            def forward(port: int | None = None, changed: bytes | None = None) -> Answer:
+                return self._forward(body if changed is None else changed, call.session, port)
+
+            self._reply(self.server.gate.soap(call, forward))
         else:
             self._reply(self._forward(body, call.session))
+
+    def _body(self) -> bytes:
+        if "chunked" not in (self.headers.get("Transfer-Encoding") or "").lower():
+            return self._read_all(int(self.headers.get("Content-Length") or 0))
+        content = b""
+        while size := int(self.rfile.readline(64).partition(b";")[0], 16):
+            content += self._read_all(size)
+            self.rfile.readline(8)
+        while self.rfile.readline(4096).strip():
+            pass  # trailers
+        return content
+
+    def _read_all(self, length: int) -> bytes:
+        content = self.rfile.read(length)
+        if len(content) < length:
+            raise ConnectionAbortedError("the client went away in mid-request")
+        return content
 
     def do_GET(self) -> None:
         self._reply(self._forward(None, parse_call(b"", self.headers.get("Cookie", "")).session))
@@ -125,8 +147,8 @@ class _Request(BaseHTTPRequestHandler):
     do_HEAD = do_DELETE = do_GET
     do_PUT = do_PATCH = do_POST
 
-    def _forward(self, body: bytes | None, session: str) -> Answer:
-        port = self.server.gate.port_for(session)
+    def _forward(self, body: bytes | None, session: str, port: int | None = None) -> Answer:
+        port = self.server.gate.port_for(session) if port is None else port
         if self._upstream is None or self._upstream.port != port:
             if self._upstream is not None:
                 self._upstream.close()

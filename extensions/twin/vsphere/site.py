@@ -51,6 +51,9 @@ class Built:
     addresses: dict[str, str] = field(default_factory=dict)  # dr_vm -> IP
     networks: dict[str, str] = field(default_factory=dict)  # network moid -> name
     cluster: str | None = None
+    memory_mb: dict[str, int] = field(default_factory=dict)  # copy id -> its memory
+    datastores: dict[str, str] = field(default_factory=dict)  # node name -> datastore moid
+    folders: dict[str, Path] = field(default_factory=dict)  # datastore name -> where vcsim keeps its files
 
 
 def guest_properties(phase: Phase, *, has_tools: bool, address: str) -> dict[str, t.Any]:
@@ -89,6 +92,7 @@ class Builder:
         self.built = Built()
         self._datacenter: t.Any = None
         self._pools: dict[str, t.Any] = {}
+        self._stores: dict[str, str] = {}  # node name -> datastore name
 
     def build(self, *, with_vms: bool = True) -> Built:
         self._build_infrastructure()
@@ -115,6 +119,7 @@ class Builder:
         for end in dict.fromkeys((wish.production, wish.replica)):
             if end.node not in self.built.hosts:
                 self._host(end, cluster)
+        self._lend_datastores()
         first = session.object("HostSystem", next(iter(self.built.hosts.values())))
         network_system = session.read([first], ["configManager.networkSystem"])[first._moId][
             "configManager.networkSystem"
@@ -140,11 +145,29 @@ class Builder:
         folder = self._scratch / f"datastore-{host._moId}"
         folder.mkdir()
         row = session.read([host], ["configManager.datastoreSystem"])[host._moId]
-        row["configManager.datastoreSystem"].CreateLocalDatastore(end.datastore, str(folder))
+        store = row["configManager.datastoreSystem"].CreateLocalDatastore(end.datastore, str(folder))
+        self.built.datastores[end.node] = store._moId
+        self._stores[end.node] = end.datastore
+        self.built.folders[end.datastore] = folder
         self.built.hosts[end.node], self.built.host_names[host._moId] = host._moId, end.node
         self._pools[end.node] = pool
         shape = self._wish.hosts.get(end.node)
         self._world.add_host(end.node, int((shape.memory_gb if shape else 64) * 2**30))
+
+    def _lend_datastores(self) -> None:
+        """Let vcsim find every datastore from every host; the proxy shows each host its own alone.
+
+        vcsim dies when it touches a VM whose files, snapshots included, lie on a datastore that its host does not know, and
+        after a relocate they do: it moves no files.
+        """
+        for node, moid in self.built.hosts.items():
+            host = self._session.object("HostSystem", moid)
+            system = self._session.read([host], ["configManager.datastoreSystem"])[moid][
+                "configManager.datastoreSystem"
+            ]
+            for owner, name in self._stores.items():
+                if owner != node:
+                    system.CreateLocalDatastore(name, str(self._scratch / f"datastore-{self.built.hosts[owner]}"))
 
     # --- VMs ---------------------------------------------------------------------------------------------------------
 
@@ -243,6 +266,7 @@ class Builder:
         vm = session.finish(parent.CreateVM_Task(spec, self._pools[end.node], host))
         uuid = session.read([vm], ["config.instanceUuid"])[vm._moId]["config.instanceUuid"]
         self.built.copies[vm._moId], self.built.moids[uuid] = uuid, vm._moId
+        self.built.memory_mb[uuid] = memory_mb
         return vm
 
     def _power_on(self, moid: t.Any, vm: VmWish, *, uptime_s: float) -> None:

@@ -88,6 +88,15 @@ def text_of(body: bytes, tag: str) -> str | None:
     return match.group(1).decode() if match else None
 
 
+def session_of(answer: Answer) -> str:
+    """The session that an answer opens."""
+    for key, value in answer.headers:
+        found = _COOKIE.search(value) if key.lower() == "set-cookie" else None
+        if found:
+            return found.group(1)
+    return ""
+
+
 def answer(body: str, status: int = 200) -> Answer:
     content = _ENVELOPE.format(body=body).encode()
     return Answer(status, (("Content-Type", "text/xml; charset=utf-8"),), content)
