@@ -314,7 +314,7 @@ def test_the_last_change_is_the_newest_one_up_to_the_fault(events, expected_ago_
 @pytest.mark.parametrize("skew_s", [7200.0, -7200.0])
 def test_a_wrong_clock_of_the_endpoint_changes_no_verdict_and_no_time(skew_s: float) -> None:
     crash = event(CRASH, 240)
-    vm = facts.production(guest=guest("red"))
+    vm = facts.production(guest=guest("red", up_s=1000))
     skewed = replace(vm, guest=replace(vm.guest, boot_at_s=(vm.guest.boot_at_s or 0) + skew_s))
     endpoint = facts.endpoint(skewed, clock_at_s=NOW_S + skew_s)
     found = judge(skewed, endpoint=endpoint, events=[replace(crash, at_s=crash.at_s + skew_s)], service=FAILS)

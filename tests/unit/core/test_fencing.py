@@ -153,6 +153,14 @@ def test_the_host_that_carries_the_copy_now_counts_not_the_one_in_the_inventory(
         assert "gestionale on esx3 is seen on" in refusal.value.why
 
 
+def test_the_lost_host_that_carries_the_copy_makes_its_last_known_power_worthless() -> None:
+    moved = vm(Power.OFF, host="esx3")
+    node = facts.host("esx1")
+    reading = facts.endpoint(moved, hosts=(node, facts.host("esx3", connection=DISCONNECTED)))
+    with pytest.raises(SplitBrainRisk, match="has lost the host esx3"):
+        prove_fenced(facts.pair(moved, facts.replica()), reading, node, (), None)
+
+
 def test_proof_and_refusal_quote_what_was_said() -> None:
     lost = vm(connection=DISCONNECTED)
     reading = facts.endpoint(lost, hosts=(facts.host(connection=DISCONNECTED),))

@@ -30,6 +30,7 @@ def plan(*rows: str) -> list[PlanItem]:
         (["app 1 db", "db 1"], (("db",), ("app",))),
         (["app 1 db", "db 1 dc", "dc 1", "free 1"], (("dc", "free"), ("db",), ("app",))),
         (["app 2 dc", "dc 1"], (("dc",), ("app",))),  # the groups say so already
+        (["app 2 dc", "free 2", "dc 1"], (("dc",), ("app", "free"))),  # and cost no further wave
         (["app 1 dc", "dc 3", "x 2"], (("x",), ("dc",), ("app",))),  # pulled later by a later dependency
         (["web 1 app", "app 1 dc", "dc 3", "y 1"], (("y",), ("dc",), ("app",), ("web",))),
         (["app 1 dc", "dc 3", "z 3", "q 4"], (("dc", "z"), ("app",), ("q",))),
