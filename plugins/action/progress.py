@@ -46,7 +46,10 @@ class ActionModule(ActionBase):
             "started": controller.started,
         }
         if not is_local:
+            # The file would be on another machine: what the module said is shown when it has ended.
             result.update(self._execute(args, context, task_vars))
+            for line in result.get("progress", ()) if _is_wanted(task_vars) else ():
+                display.display(sentence(line))
             return result
         descriptor, path = tempfile.mkstemp(prefix="dr-progress-", suffix=".jsonl")
         os.close(descriptor)
@@ -111,7 +114,9 @@ class Tail(threading.Thread):
 
 
 def sentence(line: t.Mapping[str, t.Any]) -> str:
-    """Say one progress line: VM, RTO clock, what happens."""
+    """Say one progress line: VM, RTO clock, what happens. A block stands as it is."""
+    if "block" in line:
+        return str(line["block"])
     clock = ""
     if "alert_at_s" in line:
         clock = f"  RTO {_clock(line['at_s'] - line['alert_at_s'])}"

@@ -2,8 +2,189 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-
 from __future__ import annotations
+
+import textwrap
+
+_ENDPOINT = """
+{side}:
+  description: How to reach the {side} end. With one vCenter for both hosts, the same endpoint twice, each with its C(node).
+  type: dict
+  required: true
+  suboptions:
+    api_host:
+      description: Host name or address of the API (vCenter or ESXi).
+      type: str
+      required: true
+    api_port:
+      description: Port of the API; the platform's own by default.
+      type: int
+    api_user:
+      description: User of the API.
+      type: str
+    api_password:
+      description: Password; falls back to the environment variables E(DR_{env}_API_PASSWORD) and E(DR_API_PASSWORD).
+      type: str
+    api_token_id:
+      description: Token id, on platforms with API tokens.
+      type: str
+    api_token_secret:
+      description: Token secret; falls back to E(DR_{env}_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
+      type: str
+    validate_certs:
+      description: Verify the server's certificate. Turn it off only in a lab; pin C(tls_fingerprint) instead.
+      type: bool
+      default: true
+    ca_path:
+      description: File with the certificate authority that signed the server's certificate.
+      type: path
+    tls_fingerprint:
+      description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
+      type: str
+    node:
+      description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
+      type: str
+      default: ""
+    datastore:
+      description: Datastore for VMs that move to this end; by default the one with most free space.
+      type: str
+    pool:
+      description: Resource pool for VMs that move to this end; by default the host's own.
+      type: str
+    network:
+      description: Production network of this end.
+      type: str
+    timeout:
+      description: Seconds that one call may take.
+      type: float
+      default: 30.0
+"""
+
+_SITE = (
+    """
+name:
+  description: Name of the site; part of the key of its VMs in the journal.
+  type: str
+  required: true
+provider:
+  description: Platform of the site. V(vsphere) is the one that exists.
+  type: str
+  required: true
+isolated_networks:
+  description: Networks on which a copy is harmless (the test bubble).
+  type: list
+  elements: str
+  default: []
+witnesses:
+  description:
+    - Independent witnesses of the production host, asked only when its hypervisor does not answer.
+    - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
+      any kind proves the contrary.
+  type: list
+  elements: dict
+  default: []
+  suboptions:
+    redfish:
+      description: Host of the production host's management board.
+      type: str
+    user:
+      description: User of the management board.
+      type: str
+    password:
+      description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
+      type: str
+    system:
+      description: Redfish id of the machine, where the board knows more than one.
+      type: str
+    ca_path:
+      description: File with the certificate authority of the management board.
+      type: path
+    tls_fingerprint:
+      description: SHA-256 fingerprint of its certificate.
+      type: str
+    tcp:
+      description: A C(host:port) that answers while the production host lives.
+      type: str
+    ping:
+      description: An address that answers a ping while the production host lives.
+      type: str
+    timeout:
+      description: Seconds that one question may take.
+      type: float
+"""
+    + _ENDPOINT.format(side="production", env="PRODUCTION")
+    + _ENDPOINT.format(side="replica", env="REPLICA")
+)
+
+_ITEM = """
+host:
+  description: Name of the inventory host.
+  type: str
+  required: true
+in_play:
+  description: Whether the host is in the play. Others are dependencies; they are read, never touched.
+  type: bool
+  default: true
+given:
+  description: Names of all its C(dr_*) variables, so that a misspelt one is refused.
+  type: list
+  elements: str
+  default: []
+vm:
+  description: The inventory variable C(dr_vm).
+  type: str
+  required: true
+replica:
+  description: The inventory variable C(dr_replica).
+  type: dict
+recovery_point:
+  description: The recovery point that would be promoted, as in O(ferragosto.dr.replica#module:recovery_point).
+  type: str
+  default: latest
+checks:
+  description: The inventory variable C(dr_checks).
+  type: list
+  elements: dict
+  default: []
+address:
+  description: The inventory variable C(dr_address); by default the inventory name.
+  type: str
+contract:
+  description: The inventory variable C(dr_contract).
+  type: dict
+  required: true
+policy:
+  description: The inventory variable C(dr_policy).
+  type: dict
+accept:
+  description: The inventory variable C(dr_accept).
+  type: dict
+client:
+  description: The inventory variable C(dr_client).
+  type: dict
+priority:
+  description: The inventory variable C(dr_priority).
+  type: raw
+depends_on:
+  description: The inventory variable C(dr_depends_on).
+  type: raw
+alert_at:
+  description: The inventory variable C(dr_alert_at).
+  type: str
+approved_by:
+  description: The inventory variable C(dr_approved_by).
+  type: str
+site:
+  description: The inventory variable C(dr_site).
+  type: dict
+  required: true
+  suboptions:
+""" + textwrap.indent(_SITE, "    ")
+
+
+def _options(head: str, suboptions: str) -> str:
+    """Put suboptions, written once, under the option that holds them."""
+    return f"options:\n{textwrap.indent(head, '  ')}\n    suboptions:\n{textwrap.indent(suboptions, '      ')}\n"
 
 
 class ModuleDocFragment:
@@ -22,462 +203,29 @@ options:
     type: dict
 """
 
-    SITE = r"""
-options:
-  site:
-    description: The site, in the form of the inventory variable C(dr_site).
-    type: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the site; part of the key of its VMs in the journal.
-        type: str
-        required: true
-      provider:
-        description: Platform of the site. V(vsphere) is the one that exists.
-        type: str
-        required: true
-      production:
-        description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(site.production.node).
-        type: dict
-        required: true
-        suboptions:
-          api_host:
-            description: Host name or address of the API (vCenter or ESXi).
-            type: str
-            required: true
-          api_port:
-            description: Port of the API; the platform's own by default.
-            type: int
-          api_user:
-            description: User of the API.
-            type: str
-          api_password:
-            description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
-            type: str
-          api_token_id:
-            description: Token id, on platforms with API tokens.
-            type: str
-          api_token_secret:
-            description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-            type: str
-          validate_certs:
-            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.production.tls_fingerprint) instead.
-            type: bool
-            default: true
-          ca_path:
-            description: File with the certificate authority that signed the server's certificate.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-            type: str
-          node:
-            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-            type: str
-            default: ""
-          datastore:
-            description: Datastore for VMs that move to this end; by default the one with most free space.
-            type: str
-          pool:
-            description: Resource pool for VMs that move to this end; by default the host's own.
-            type: str
-          network:
-            description: Production network of this end.
-            type: str
-          timeout:
-            description: Seconds that one call may take.
-            type: float
-            default: 30.0
-      replica:
-        description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(site.replica.node).
-        type: dict
-        required: true
-        suboptions:
-          api_host:
-            description: Host name or address of the API (vCenter or ESXi).
-            type: str
-            required: true
-          api_port:
-            description: Port of the API; the platform's own by default.
-            type: int
-          api_user:
-            description: User of the API.
-            type: str
-          api_password:
-            description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
-            type: str
-          api_token_id:
-            description: Token id, on platforms with API tokens.
-            type: str
-          api_token_secret:
-            description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-            type: str
-          validate_certs:
-            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.replica.tls_fingerprint) instead.
-            type: bool
-            default: true
-          ca_path:
-            description: File with the certificate authority that signed the server's certificate.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-            type: str
-          node:
-            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-            type: str
-            default: ""
-          datastore:
-            description: Datastore for VMs that move to this end; by default the one with most free space.
-            type: str
-          pool:
-            description: Resource pool for VMs that move to this end; by default the host's own.
-            type: str
-          network:
-            description: Production network of this end.
-            type: str
-          timeout:
-            description: Seconds that one call may take.
-            type: float
-            default: 30.0
-      isolated_networks:
-        description: Networks on which a copy is harmless (the test bubble).
-        type: list
-        elements: str
-        default: []
-      witnesses:
-        description:
-          - Independent witnesses of the production host, asked only when its hypervisor does not answer.
-          - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
-            any kind proves the contrary.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          redfish:
-            description: URL of the host's management controller.
-            type: str
-          user:
-            description: User of the management controller.
-            type: str
-          password:
-            description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
-            type: str
-          ca_path:
-            description: File with the certificate authority of the management controller.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of its certificate.
-            type: str
-          tcp:
-            description: A C(host:port) that answers while the production host lives.
-            type: str
-          ping:
-            description: An address that answers a ping while the production host lives.
-            type: str
-"""
+    SITE = _options(
+        "site:\n  description: The site, in the form of the inventory variable C(dr_site).\n  type: dict\n  required: true",
+        _SITE,
+    )
 
-    SITES = r"""
-options:
+    SITE_OPTIONAL = _options(
+        "site:\n  description: One site, in the form of the inventory variable C(dr_site).\n  type: dict", _SITE
+    )
+
+    SITES = _options("sites:\n  description: Many sites of the form of O(site).\n  type: list\n  elements: dict", _SITE)
+
+    PLAN = (
+        _options(
+            "vms:\n  description: The VMs to assess, as the filter P(ferragosto.dr.protected_vms#filter) makes them.\n"
+            "  type: list\n  elements: dict\n  required: true",
+            _ITEM,
+        )
+        + """
   site:
-    description: One site, in the form of the inventory variable C(dr_site).
+    description: Accepted because group defaults reach every module, and not used; each item of O(vms) has its own site.
     type: dict
-    suboptions:
-      name:
-        description: Name of the site; part of the key of its VMs in the journal.
-        type: str
-        required: true
-      provider:
-        description: Platform of the site. V(vsphere) is the one that exists.
-        type: str
-        required: true
-      production:
-        description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(site.production.node).
-        type: dict
-        required: true
-        suboptions:
-          api_host:
-            description: Host name or address of the API (vCenter or ESXi).
-            type: str
-            required: true
-          api_port:
-            description: Port of the API; the platform's own by default.
-            type: int
-          api_user:
-            description: User of the API.
-            type: str
-          api_password:
-            description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
-            type: str
-          api_token_id:
-            description: Token id, on platforms with API tokens.
-            type: str
-          api_token_secret:
-            description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-            type: str
-          validate_certs:
-            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.production.tls_fingerprint) instead.
-            type: bool
-            default: true
-          ca_path:
-            description: File with the certificate authority that signed the server's certificate.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-            type: str
-          node:
-            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-            type: str
-            default: ""
-          datastore:
-            description: Datastore for VMs that move to this end; by default the one with most free space.
-            type: str
-          pool:
-            description: Resource pool for VMs that move to this end; by default the host's own.
-            type: str
-          network:
-            description: Production network of this end.
-            type: str
-          timeout:
-            description: Seconds that one call may take.
-            type: float
-            default: 30.0
-      replica:
-        description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(site.replica.node).
-        type: dict
-        required: true
-        suboptions:
-          api_host:
-            description: Host name or address of the API (vCenter or ESXi).
-            type: str
-            required: true
-          api_port:
-            description: Port of the API; the platform's own by default.
-            type: int
-          api_user:
-            description: User of the API.
-            type: str
-          api_password:
-            description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
-            type: str
-          api_token_id:
-            description: Token id, on platforms with API tokens.
-            type: str
-          api_token_secret:
-            description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-            type: str
-          validate_certs:
-            description: Verify the server's certificate. Turn it off only in a lab; pin O(site.replica.tls_fingerprint) instead.
-            type: bool
-            default: true
-          ca_path:
-            description: File with the certificate authority that signed the server's certificate.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-            type: str
-          node:
-            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-            type: str
-            default: ""
-          datastore:
-            description: Datastore for VMs that move to this end; by default the one with most free space.
-            type: str
-          pool:
-            description: Resource pool for VMs that move to this end; by default the host's own.
-            type: str
-          network:
-            description: Production network of this end.
-            type: str
-          timeout:
-            description: Seconds that one call may take.
-            type: float
-            default: 30.0
-      isolated_networks:
-        description: Networks on which a copy is harmless (the test bubble).
-        type: list
-        elements: str
-        default: []
-      witnesses:
-        description:
-          - Independent witnesses of the production host, asked only when its hypervisor does not answer.
-          - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
-            any kind proves the contrary.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          redfish:
-            description: URL of the host's management controller.
-            type: str
-          user:
-            description: User of the management controller.
-            type: str
-          password:
-            description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
-            type: str
-          ca_path:
-            description: File with the certificate authority of the management controller.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of its certificate.
-            type: str
-          tcp:
-            description: A C(host:port) that answers while the production host lives.
-            type: str
-          ping:
-            description: An address that answers a ping while the production host lives.
-            type: str
-  sites:
-    description: Many sites of the same form.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: Name of the site; part of the key of its VMs in the journal.
-        type: str
-        required: true
-      provider:
-        description: Platform of the site. V(vsphere) is the one that exists.
-        type: str
-        required: true
-      production:
-        description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(sites[].production.node).
-        type: dict
-        required: true
-        suboptions:
-          api_host:
-            description: Host name or address of the API (vCenter or ESXi).
-            type: str
-            required: true
-          api_port:
-            description: Port of the API; the platform's own by default.
-            type: int
-          api_user:
-            description: User of the API.
-            type: str
-          api_password:
-            description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
-            type: str
-          api_token_id:
-            description: Token id, on platforms with API tokens.
-            type: str
-          api_token_secret:
-            description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-            type: str
-          validate_certs:
-            description: Verify the server's certificate. Turn it off only in a lab; pin O(sites[].production.tls_fingerprint) instead.
-            type: bool
-            default: true
-          ca_path:
-            description: File with the certificate authority that signed the server's certificate.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-            type: str
-          node:
-            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-            type: str
-            default: ""
-          datastore:
-            description: Datastore for VMs that move to this end; by default the one with most free space.
-            type: str
-          pool:
-            description: Resource pool for VMs that move to this end; by default the host's own.
-            type: str
-          network:
-            description: Production network of this end.
-            type: str
-          timeout:
-            description: Seconds that one call may take.
-            type: float
-            default: 30.0
-      replica:
-        description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(sites[].replica.node).
-        type: dict
-        required: true
-        suboptions:
-          api_host:
-            description: Host name or address of the API (vCenter or ESXi).
-            type: str
-            required: true
-          api_port:
-            description: Port of the API; the platform's own by default.
-            type: int
-          api_user:
-            description: User of the API.
-            type: str
-          api_password:
-            description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
-            type: str
-          api_token_id:
-            description: Token id, on platforms with API tokens.
-            type: str
-          api_token_secret:
-            description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-            type: str
-          validate_certs:
-            description: Verify the server's certificate. Turn it off only in a lab; pin O(sites[].replica.tls_fingerprint) instead.
-            type: bool
-            default: true
-          ca_path:
-            description: File with the certificate authority that signed the server's certificate.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-            type: str
-          node:
-            description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-            type: str
-            default: ""
-          datastore:
-            description: Datastore for VMs that move to this end; by default the one with most free space.
-            type: str
-          pool:
-            description: Resource pool for VMs that move to this end; by default the host's own.
-            type: str
-          network:
-            description: Production network of this end.
-            type: str
-          timeout:
-            description: Seconds that one call may take.
-            type: float
-            default: 30.0
-      isolated_networks:
-        description: Networks on which a copy is harmless (the test bubble).
-        type: list
-        elements: str
-        default: []
-      witnesses:
-        description:
-          - Independent witnesses of the production host, asked only when its hypervisor does not answer.
-          - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
-            any kind proves the contrary.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          redfish:
-            description: URL of the host's management controller.
-            type: str
-          user:
-            description: User of the management controller.
-            type: str
-          password:
-            description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
-            type: str
-          ca_path:
-            description: File with the certificate authority of the management controller.
-            type: path
-          tls_fingerprint:
-            description: SHA-256 fingerprint of its certificate.
-            type: str
-          tcp:
-            description: A C(host:port) that answers while the production host lives.
-            type: str
-          ping:
-            description: An address that answers a ping while the production host lives.
-            type: str
 """
+    )
 
     VM = r"""
 options:
@@ -490,222 +238,6 @@ options:
       - How its replica is found; one of C(name), C(id) or C(match), a shell pattern in which C({vm}) stands for the VM's name.
       - Without it, a VM of the same name on the replica host.
     type: dict
-"""
-
-    PLAN = r"""
-options:
-  site:
-    description: Accepted because group defaults reach every module, and not used; each item of O(vms) has its own site.
-    type: dict
-  vms:
-    description: The VMs to assess, as the filter P(ferragosto.dr.protected_vms#filter) makes them from the inventory.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      host:
-        description: Name of the inventory host.
-        type: str
-        required: true
-      in_play:
-        description: Whether the host is in the play. Others are dependencies; they are read, never touched.
-        type: bool
-        default: true
-      given:
-        description: Names of all its C(dr_*) variables, so that a misspelt one is refused.
-        type: list
-        elements: str
-        default: []
-      vm:
-        description: The inventory variable C(dr_vm).
-        type: str
-        required: true
-      replica:
-        description: The inventory variable C(dr_replica).
-        type: dict
-      checks:
-        description: The inventory variable C(dr_checks).
-        type: list
-        elements: dict
-        default: []
-      address:
-        description: The inventory variable C(dr_address); by default the inventory name.
-        type: str
-      contract:
-        description: The inventory variable C(dr_contract).
-        type: dict
-        required: true
-      policy:
-        description: The inventory variable C(dr_policy).
-        type: dict
-      accept:
-        description: The inventory variable C(dr_accept).
-        type: dict
-      client:
-        description: The inventory variable C(dr_client).
-        type: dict
-      priority:
-        description: The inventory variable C(dr_priority).
-        type: raw
-      depends_on:
-        description: The inventory variable C(dr_depends_on).
-        type: raw
-      alert_at:
-        description: The inventory variable C(dr_alert_at).
-        type: str
-      approved_by:
-        description: The inventory variable C(dr_approved_by).
-        type: str
-      site:
-        description: The inventory variable C(dr_site).
-        type: dict
-        required: true
-        suboptions:
-          name:
-            description: Name of the site; part of the key of its VMs in the journal.
-            type: str
-            required: true
-          provider:
-            description: Platform of the site. V(vsphere) is the one that exists.
-            type: str
-            required: true
-          production:
-            description: How to reach the production end. With one vCenter for both hosts, the same endpoint twice with another O(vms[].site.production.node).
-            type: dict
-            required: true
-            suboptions:
-              api_host:
-                description: Host name or address of the API (vCenter or ESXi).
-                type: str
-                required: true
-              api_port:
-                description: Port of the API; the platform's own by default.
-                type: int
-              api_user:
-                description: User of the API.
-                type: str
-              api_password:
-                description: Password; falls back to the environment variables E(DR_PRODUCTION_API_PASSWORD) and E(DR_API_PASSWORD).
-                type: str
-              api_token_id:
-                description: Token id, on platforms with API tokens.
-                type: str
-              api_token_secret:
-                description: Token secret; falls back to E(DR_PRODUCTION_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-                type: str
-              validate_certs:
-                description: Verify the server's certificate. Turn it off only in a lab; pin O(vms[].site.production.tls_fingerprint) instead.
-                type: bool
-                default: true
-              ca_path:
-                description: File with the certificate authority that signed the server's certificate.
-                type: path
-              tls_fingerprint:
-                description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-                type: str
-              node:
-                description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-                type: str
-                default: ""
-              datastore:
-                description: Datastore for VMs that move to this end; by default the one with most free space.
-                type: str
-              pool:
-                description: Resource pool for VMs that move to this end; by default the host's own.
-                type: str
-              network:
-                description: Production network of this end.
-                type: str
-              timeout:
-                description: Seconds that one call may take.
-                type: float
-                default: 30.0
-          replica:
-            description: How to reach the replica end. With one vCenter for both hosts, the same endpoint twice with another O(vms[].site.replica.node).
-            type: dict
-            required: true
-            suboptions:
-              api_host:
-                description: Host name or address of the API (vCenter or ESXi).
-                type: str
-                required: true
-              api_port:
-                description: Port of the API; the platform's own by default.
-                type: int
-              api_user:
-                description: User of the API.
-                type: str
-              api_password:
-                description: Password; falls back to the environment variables E(DR_REPLICA_API_PASSWORD) and E(DR_API_PASSWORD).
-                type: str
-              api_token_id:
-                description: Token id, on platforms with API tokens.
-                type: str
-              api_token_secret:
-                description: Token secret; falls back to E(DR_REPLICA_API_TOKEN_SECRET) and E(DR_API_TOKEN_SECRET).
-                type: str
-              validate_certs:
-                description: Verify the server's certificate. Turn it off only in a lab; pin O(vms[].site.replica.tls_fingerprint) instead.
-                type: bool
-                default: true
-              ca_path:
-                description: File with the certificate authority that signed the server's certificate.
-                type: path
-              tls_fingerprint:
-                description: SHA-256 fingerprint of the server's certificate; when given, exactly this certificate is accepted.
-                type: str
-              node:
-                description: Name of the physical host, as the platform shows it. Empty means any host of the endpoint.
-                type: str
-                default: ""
-              datastore:
-                description: Datastore for VMs that move to this end; by default the one with most free space.
-                type: str
-              pool:
-                description: Resource pool for VMs that move to this end; by default the host's own.
-                type: str
-              network:
-                description: Production network of this end.
-                type: str
-              timeout:
-                description: Seconds that one call may take.
-                type: float
-                default: 30.0
-          isolated_networks:
-            description: Networks on which a copy is harmless (the test bubble).
-            type: list
-            elements: str
-            default: []
-          witnesses:
-            description:
-              - Independent witnesses of the production host, asked only when its hypervisor does not answer.
-              - Only a positive statement that the machine has no power (Redfish) proves it dead. Silence proves nothing, an answer of
-                any kind proves the contrary.
-            type: list
-            elements: dict
-            default: []
-            suboptions:
-              redfish:
-                description: URL of the host's management controller.
-                type: str
-              user:
-                description: User of the management controller.
-                type: str
-              password:
-                description: Its password; falls back to the environment variable E(DR_WITNESS_PASSWORD).
-                type: str
-              ca_path:
-                description: File with the certificate authority of the management controller.
-                type: path
-              tls_fingerprint:
-                description: SHA-256 fingerprint of its certificate.
-                type: str
-              tcp:
-                description: A C(host:port) that answers while the production host lives.
-                type: str
-              ping:
-                description: An address that answers a ping while the production host lives.
-                type: str
 """
 
     ATTRIBUTES_INFO = r"""

@@ -52,6 +52,7 @@ VARIABLES = {
     "site": "dr_site",
     "vm": "dr_vm",
     "replica": "dr_replica",
+    "recovery_point": "recover_point",
     "checks": "dr_checks",
     "address": "dr_address",
     "contract": "dr_contract",

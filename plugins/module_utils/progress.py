@@ -33,6 +33,13 @@ class ProgressLines:
             line["alert_at_s"] = self.alert_at_s
         if self.rto_s is not None:
             line["rto_s"] = self.rto_s
+        self._write(line)
+
+    def show(self, text: str) -> None:
+        """Show a text of several lines as it stands, e.g. a decision card."""
+        self._write({"at_s": round(self.clock.now_s(), 3), "vm": self.vm, "block": text})
+
+    def _write(self, line: dict[str, t.Any]) -> None:
         self.lines.append(line)
         if self.path is not None:
             # One write per line: the reader on the other side never sees half of one.

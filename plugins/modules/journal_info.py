@@ -26,7 +26,7 @@ options:
     default: 1000
 extends_documentation_fragment:
   - ferragosto.dr.common
-  - ferragosto.dr.common.site
+  - ferragosto.dr.common.site_optional
   - ferragosto.dr.common.attributes_info
 """
 

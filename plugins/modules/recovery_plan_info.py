@@ -19,6 +19,11 @@ options:
     description: Whether to ask service checks and events of the VMs. V(false) is quicker and is meant for a status page.
     type: bool
     default: true
+  show:
+    description: What is shown live while the module runs, besides being returned.
+    type: str
+    choices: [cards, lines, nothing]
+    default: nothing
   query:
     description: JMESPath expression applied to the returned cards; needs the Python library C(jmespath).
     type: str
@@ -89,6 +94,7 @@ def main() -> None:
         spec_without_site(
             vms=plan_items_option(),
             is_deep={"type": "bool", "default": True},
+            show={"type": "str", "choices": ["cards", "lines", "nothing"], "default": "nothing"},
             query={"type": "str"},
         ),
         act,
@@ -96,7 +102,8 @@ def main() -> None:
 
 
 def act(session: Session) -> dict[str, object]:
-    return assess_plan(session, session.params["vms"], is_deep=session.params["is_deep"], query=session.params["query"])
+    params = session.params
+    return assess_plan(session, params["vms"], is_deep=params["is_deep"], query=params["query"], show=params["show"])
 
 
 if __name__ == "__main__":

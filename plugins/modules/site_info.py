@@ -25,6 +25,7 @@ options:
     default: 32
 extends_documentation_fragment:
   - ferragosto.dr.common
+  - ferragosto.dr.common.site_optional
   - ferragosto.dr.common.sites
   - ferragosto.dr.common.attributes_info
 """

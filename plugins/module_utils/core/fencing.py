@@ -52,7 +52,7 @@ def prove_fenced(
         what=f"prove that the production copy of {pair.name} is fenced",
         why=f"{blind}; {said}",
         next=f"cut the power of {pair.production_node or 'its host'} and let a witness see it off (Redfish in "
-        "dr_witnesses), or take the risk in words: dr_accept.unfenced",
+        "dr_site.witnesses), or take the risk in words: dr_accept.unfenced",
     )
 
 

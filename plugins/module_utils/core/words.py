@@ -40,7 +40,6 @@ VARIABLES = (
     "dr_depends_on",
     "dr_journal",
     "dr_policy",
-    "dr_point",
     "dr_priority",
     "dr_progress",
     "dr_replica",
@@ -56,6 +55,7 @@ _CLOCKS_DIFFER_S = 300.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     name: str = ""
+    role: str = ""
     email: str = ""
     phone: str = ""
 
@@ -254,7 +254,7 @@ def _contacts(value: object, variable: str) -> tuple[Contact, ...]:
     for i, one in enumerate(listing(value, variable, fix)):
         at = f"{variable}[{i}]"
         if isinstance(one, Mapping):
-            given = mapping(one, at, ("name", "email", "phone"))
+            given = mapping(one, at, ("name", "role", "email", "phone"))
             found.append(Contact(**{key: text(str(word), f"{at}.{key}", fix) for key, word in given.items()}))
         else:
             word = text(one, at, fix)

@@ -12,7 +12,6 @@ from dataclasses import asdict
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
     checks,
-    points,
     production,
     promotion,
     runs,
@@ -24,6 +23,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
 from ansible_collections.ferragosto.dr.plugins.module_utils.probes.witness import ask_witnesses
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Look, Session
+from ansible_collections.ferragosto.dr.plugins.module_utils.uses.item import read_choice
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.verification import service_reading
 
 Params: t.TypeAlias = "Mapping[str, t.Any]"
@@ -95,7 +95,7 @@ def replica(session: Session, params: Params) -> Result:
                     next="set dr_contract: {rto: 30m, rpo: 24h}",
                 )
             order = promotion.FailoverOrder(
-                choice=_choice(params["recovery_point"], now_s=session.clock.now_s()),
+                choice=read_choice(params["recovery_point"], now_s=session.clock.now_s()),
                 rpo_s=contract.rpo_s,
                 guest_within_s=policy.deadlines.guest_s,
                 fault_at_s=params["fault_at"],
@@ -133,15 +133,6 @@ def _copy(session: Session, vm: Vm) -> Result:
     return {"id": fresh.id, "name": fresh.name, "host": fresh.host, "power": fresh.power.value}
 
 
-def _choice(word: str, *, now_s: float) -> points.Choice:
-    """Read the ``recovery_point`` option: "latest", a time, or an id."""
-    if word == "latest":
-        return "latest"
-    if word[:4].isdigit() and "-" in word:
-        return {"before": words.alert_at(word, now_s=now_s, variable="recovery_point")}
-    return {"id": word}
-
-
 def _job_disabled(session: Session, params: Params, accept: words.Accept) -> str | None:
     """Return who says that the vendor's job is disabled: this call, a consent, or the run's journal."""
     said = params["job_disabled"] or accept.job_disabled
@@ -154,4 +145,4 @@ def _job_disabled(session: Session, params: Params, accept: words.Accept) -> str
 
 def _witnesses(session: Session) -> Sequence[Witness]:
     declared = checks.read_witnesses(session.params["site"].get("witnesses"), "dr_site.witnesses")
-    return ask_witnesses(declared, progress=session.progress)
+    return ask_witnesses(declared)

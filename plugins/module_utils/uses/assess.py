@@ -34,7 +34,9 @@ class Unread:
     error: DrError
 
 
-def assess_plan(session: Session, given: Sequence[Params], *, is_deep: bool, query: str | None) -> dict[str, t.Any]:
+def assess_plan(
+    session: Session, given: Sequence[Params], *, is_deep: bool, query: str | None, show: str
+) -> dict[str, t.Any]:
     """Return cards, texts, one-line states and waves for the protected VMs of a play."""
     asked_at_s = session.clock.now_s()
     items = read_items(given, now_s=asked_at_s)
@@ -47,10 +49,14 @@ def assess_plan(session: Session, given: Sequence[Params], *, is_deep: bool, que
     for item in items:
         if item.is_in_play:
             cards[item.host] = _card(session, found, found[item.host], is_deep=is_deep)
+    texts = {host: _text(one) for host, one in cards.items()}
+    lines = {host: card_text.line(one) for host, one in cards.items()}
+    for text in {"cards": texts, "lines": lines, "nothing": {}}[show].values():
+        session.progress.show(text)
     result: dict[str, t.Any] = {
         "cards": cards,
-        "texts": {host: _text(one) for host, one in cards.items()},
-        "lines": {host: card_text.line(one) for host, one in cards.items()},
+        "texts": texts,
+        "lines": lines,
         "waves": [list(wave) for wave in waves],
         "wave_sizes": [len(wave) for wave in waves],
         "asked_at": asked_at_s,

@@ -118,6 +118,9 @@ def _entry(session: Session, params: Params, run: runs.Run) -> tuple[str | None,
             kind = "consent" if params["kind"] in ("consent", "job_disabled") else params["kind"]
             body = {"kind": params["kind"], "reason": params["why"], "by": _who(session)}
             return kind, body, {}
+        case "closed" if params["outcome"] == "refused" and run.has_acted:
+            # A copy has changed its role already: only a recovery, an undo or a commit may end this run.
+            return "run_stopped", {"outcome": "interrupted", "why": params["why"], "step": run.last_step}, {}
         case "stopped" if run.op != "recover" and not run.has_acted:
             # Nothing was touched: an undo that was refused must not stand in the way of a recovery.
             return "run_closed", {"outcome": "refused", "why": params["why"]}, {}

@@ -9,7 +9,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import checks, ids, words
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import checks, ids, points, words
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
 
 
@@ -22,6 +22,7 @@ class Item:
     site: Mapping[str, t.Any]
     vm: str
     replica: Mapping[str, t.Any] | None
+    choice: points.Choice
     checks: tuple[checks.Check, ...]
     address: str
     contract: words.Contract
@@ -53,6 +54,15 @@ def read_items(given: Sequence[Mapping[str, t.Any]], *, now_s: float) -> list[It
     return found
 
 
+def read_choice(word: str, *, now_s: float) -> points.Choice:
+    """Read a ``recovery_point`` option: "latest", a time (the newest point before it), or an id."""
+    if word == "latest":
+        return "latest"
+    if word[:4].isdigit() and "-" in word:
+        return {"before": words.alert_at(word, now_s=now_s, variable="recovery_point")}
+    return {"id": word}
+
+
 def _read(one: Mapping[str, t.Any], now_s: float) -> Item:
     words.refuse_unknown_variables(one.get("given") or ())
     client = words.client(one.get("client"))
@@ -65,6 +75,7 @@ def _read(one: Mapping[str, t.Any], now_s: float) -> Item:
         site=one["site"],
         vm=one["vm"],
         replica=one.get("replica"),
+        choice=read_choice(one.get("recovery_point") or "latest", now_s=now_s),
         checks=checks.read_checks(one.get("checks")),
         address=one.get("address") or one["host"],
         contract=words.contract(one.get("contract")),

@@ -18,7 +18,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError, SplitBrainRisk
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Capacity, Loss
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.history import durations
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import RecoveryPoint, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.situation import (
     Dependency,
     FenceOutlook,
@@ -72,7 +72,7 @@ def _loss(session: Session, one: Subject) -> tuple[Loss | None, str, str]:
         return None, one.pair.replica_note or "no replica was found", "check dr_replica, or restore from a backup"
     try:
         points.require_promotable(one.pair.replica)
-        point = points.choose_point(one.pair.replica.points, "latest")
+        point = _chosen(one) or points.choose_point(one.pair.replica.points, one.item.choice)
     except DrError as error:
         return None, error.why, error.next
     now_s = session.clock.now_s()
@@ -80,11 +80,19 @@ def _loss(session: Session, one: Subject) -> tuple[Loss | None, str, str]:
     return found, "", ""
 
 
+def _chosen(one: Subject) -> RecoveryPoint | None:
+    """Return the point that the open run has chosen, unless a person names another now."""
+    if one.run is None or one.item.choice != "latest" or one.pair.replica is None:
+        return None
+    chosen = runs.chosen_point([record for record in one.records if record.run_id == one.run.run_id])
+    return next((point for point in one.pair.replica.points if point.id == chosen), None)
+
+
 def _fence(session: Session, one: Subject, *, is_deep: bool) -> FenceOutlook:
     if production.can_act_on(one.reading, one.pair):
         return FenceOutlook(is_provable=True, reason="its hypervisor answers: it can be fenced and read back")
     declared = checks.read_witnesses(one.item.site.get("witnesses"), "dr_site.witnesses")
-    asked = ask_witnesses(declared, progress=session.progress) if is_deep else ()
+    asked = ask_witnesses(declared) if is_deep else ()
     try:
         proof = fencing.prove_fenced(
             one.pair, one.reading.production, one.production_host, asked, one.item.accept.unfenced

@@ -16,14 +16,18 @@ import functools
 import math
 import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from http.client import HTTPException
-from xml.parsers.expat import ExpatError
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import faults
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import require_pyvmomi, vim, vmodl
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import NotSent, Stub
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import (
+    DROPPED,
+    NotSent,
+    Stub,
+    Unreadable,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.watch import Watch, raise_if_logged_out
 
 if t.TYPE_CHECKING:
     from pyVmomi.VmomiSupport import ManagedObject
@@ -37,7 +41,6 @@ READ_RETRIES = 2
 WAIT_RETRIES = 4
 RETRY_PAUSE_S = 0.5
 MAX_POLL_S = 10.0  # a long poll ends well before the socket's own time limit
-DROPPED = (OSError, HTTPException, ExpatError)
 
 
 class Client:
@@ -124,7 +127,14 @@ class Client:
                 )
             ]
 
-        return self.read_call("read the inventory", functools.partial(self._pages, specs, page))
+        read = functools.partial(self._pages, specs, page)
+        try:
+            return self.read_call("read the inventory", read)
+        except faults.VendorFault as fault:
+            # Some servers tell of a session that is gone by not finding its view
+            if fault.kind != "ManagedObjectNotFound" or self._views.pop(tuple(kinds), None) is None:
+                raise
+        return self.read_call("read the inventory", read)
 
     def read_call(self, what: str, function: Callable[..., T], *args: t.Any) -> T:
         """Make a call that changes nothing; it is repeated when the connection drops."""
@@ -187,7 +197,7 @@ class Client:
         """
         deadline = self.clock.now_s() + within_s
         poll_s = max(1.0, min(look_every_s, MAX_POLL_S, self.spec.timeout_s / 2))
-        watch = _Watch(self.content.propertyCollector, obj, paths)
+        watch = Watch(self.content.propertyCollector, obj, paths)
         hindrances = 0
         try:
             while True:
@@ -241,6 +251,8 @@ class Client:
         instance = vim.ServiceInstance("ServiceInstance", self._stub)
         try:
             content = instance.RetrieveContent()
+            if content is None:  # some web page: well-formed, and not one word of vSphere's in it
+                raise Unreadable("no service content")
             self._login(content)
             asked_s = self.clock.now_s()
             server_s = instance.CurrentTime().timestamp()
@@ -248,7 +260,7 @@ class Client:
             raise faults.from_network(what, not_sent.cause, self.spec) from not_sent.cause
         except vmodl.MethodFault as fault:
             raise faults.from_vendor(what, fault, self.spec) from fault
-        except (*DROPPED, KeyError, AttributeError, TypeError) as cause:  # the last three: XML, but not vSphere's
+        except DROPPED as cause:
             raise faults.from_network(what, cause, self.spec) from cause
         self.clock_offset_s = server_s - (asked_s + self.clock.now_s()) / 2
         self._content = content
@@ -321,6 +333,8 @@ class Client:
         found: list[tuple[ManagedObject, Properties]] = []
         answer = collector.RetrievePropertiesEx(specs(), options)
         while answer is not None:
+            for one in answer.objects:
+                raise_if_logged_out(one.missingSet)
             found += [
                 (one.obj, {each.name: each.val for each in one.propSet if each.val is not None})
                 for one in answer.objects
@@ -336,55 +350,3 @@ def _there(manager: T | None) -> T:
     if manager is None:
         raise AttributeError("the server offers no session or view manager")
     return manager
-
-
-class _Watch:
-    """A property filter on one object and the values it has told so far."""
-
-    def __init__(self, collector: vmodl.query.PropertyCollector, obj: ManagedObject, paths: Sequence[str]) -> None:
-        self._collector = collector
-        self._obj = obj
-        self._paths = list(paths)
-        self._filter: vmodl.query.PropertyCollector.Filter | None = None
-        self._version = ""
-        self.seen: dict[str, t.Any] = {}
-
-    @property
-    def is_current(self) -> bool:
-        return self._filter is not None
-
-    def forget(self) -> None:
-        """Start anew at the next ``ask``: the session, and the filter with it, is gone."""
-        self.destroy()
-        self._version = ""
-        self.seen = {}
-
-    def ask(self, wait_s: int) -> None:
-        kinds = vmodl.query.PropertyCollector
-        if self._filter is None:
-            spec = kinds.FilterSpec(
-                objectSet=[kinds.ObjectSpec(obj=self._obj)],
-                propSet=[kinds.PropertySpec(type=type(self._obj), pathSet=self._paths)],
-            )
-            self._filter = self._collector.CreateFilter(spec, False)
-        update = self._collector.WaitForUpdatesEx(self._version, kinds.WaitOptions(maxWaitSeconds=wait_s))
-        if update is None:  # nothing new (or, on some servers, the session is gone: the next call tells)
-            return
-        self._version = update.version
-        for of_filter in update.filterSet:
-            for changed in of_filter.objectSet:
-                if changed.obj._moId == self._obj._moId:
-                    self._merge(changed.changeSet)
-
-    def _merge(self, changes: Iterable[vmodl.query.PropertyCollector.Change]) -> None:
-        for change in changes:
-            if change.op in ("assign", "add") and change.val is not None:
-                self.seen[change.name] = change.val
-            else:
-                self.seen.pop(change.name, None)
-
-    def destroy(self) -> None:
-        if self._filter is not None:
-            with contextlib.suppress(vmodl.MethodFault, NotSent, *DROPPED):
-                self._filter.Destroy()
-            self._filter = None

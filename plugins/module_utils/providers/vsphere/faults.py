@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 import typing as t
-from http.client import HTTPException
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     BadInput,
@@ -21,6 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import En
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import (
     DEFAULT_PORT,
     ForeignCertificate,
+    Unreadable,
 )
 
 READ_AGAIN = "run the same command again: it reads the state first and continues from there"
@@ -151,12 +151,12 @@ def _network_words(cause: Exception, spec: EndpointSpec) -> tuple[str, str]:
             f"cannot be reached or dropped the connection ({cause.strerror or type(cause).__name__})",
             "check power, network and route to the endpoint; its VMs are unknown, not down",
         )
-    if isinstance(cause, HTTPException):
+    if isinstance(cause, Unreadable):
         return (
-            f"answered at HTTP level only ({cause or type(cause).__name__})",
-            "check that api_host is a vCenter or ESXi whose services have finished starting",
+            f"answered, but not as a vSphere API does ({cause})",
+            "check that api_host and api_port belong to a vCenter or an ESXi",
         )
     return (
-        f"answered, but not as a vSphere API does ({type(cause).__name__}: {cause})",
-        "check that api_host and api_port belong to a vCenter or an ESXi",
+        f"answered at HTTP level only ({cause or type(cause).__name__})",
+        "check that api_host is a vCenter or ESXi whose services have finished starting",
     )

@@ -37,6 +37,6 @@ def require_pyvmomi() -> None:
 
     raise BadInput(
         what="open a vSphere endpoint",
-        why=missing_required_lib("pyvmomi", url="https://pypi.org/project/pyvmomi/"),
+        why=missing_required_lib("pyvmomi"),
         next="pip install pyvmomi for the Python that runs the modules (dr_runner), then run the same command",
     )

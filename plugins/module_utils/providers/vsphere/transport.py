@@ -12,6 +12,7 @@ import selectors
 import ssl
 import typing as t
 from http.client import HTTPException, HTTPSConnection
+from xml.parsers.expat import ExpatError
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
@@ -21,6 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sd
 API_VERSION = "vim.version.version11"
 DEFAULT_PORT = 443
 HASH_OF_LENGTH = {40: "sha1", 64: "sha256"}
+DROPPED = (OSError, HTTPException)  # what a call may raise once it was sent
 
 
 class NotSent(Exception):
@@ -29,6 +31,10 @@ class NotSent(Exception):
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+class Unreadable(HTTPException):
+    """An answer came, but it is not vSphere's SOAP."""
 
 
 class ForeignCertificate(OSError):
@@ -71,17 +77,26 @@ class Stub(SoapStubAdapter):
         # pyvmomi checks a thumbprint only after the CA check failed, and then switches the (shared) context's checks off
         self.scheme = functools.partial(_Connection, pin=pin)  # type: ignore[assignment]
         self.calls = 0
+        self._is_sending = False
 
     def InvokeMethod(self, mo: t.Any, info: t.Any, args: t.Any, outerStub: t.Any = None) -> t.Any:
         self.calls += 1
-        return super().InvokeMethod(mo, info, args, outerStub)  # type: ignore[no-untyped-call]
+        self._is_sending = False
+        try:
+            return super().InvokeMethod(mo, info, args, outerStub)  # type: ignore[no-untyped-call]
+        except (ExpatError, LookupError, AttributeError, TypeError, ValueError) as cause:
+            if not self._is_sending:  # our own mistake in the arguments
+                raise
+            raise Unreadable(f"{type(cause).__name__}: {cause}") from cause
 
     def GetConnection(self) -> t.Any:
         self._drop_dead_connections()
         try:
-            return super().GetConnection()  # type: ignore[no-untyped-call]
+            connection = super().GetConnection()  # type: ignore[no-untyped-call]
         except (OSError, HTTPException) as cause:
             raise NotSent(cause) from cause
+        self._is_sending = True
+        return connection
 
     def _drop_dead_connections(self) -> None:
         """Close pooled connections that the server has closed: a changing call sent on one would look like a lost answer."""
