@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import logging
+import os
 import threading
 import typing as t
 from collections.abc import Callable
+from pathlib import Path
 
 from pyVmomi import vim, vmodl
 
@@ -158,32 +160,45 @@ class Animator:
         """Let the files follow a relocated VM: vcsim changes its datastore and leaves the paths where they were."""
         session = self._sessions.of()
         vm = session.object("VirtualMachine", moid)
-        row = session.read([vm], ["datastore", "config.files", "config.hardware.device"])[moid]
+        row = session.read([vm], ["datastore", "config.files", "config.hardware.device", "layoutEx"])[moid]
         stores = type(row["datastore"])(row["datastore"][-1:])  # a plain list has no wire type
         store = session.read(stores, ["name"])[stores[0]._moId]["name"]
         edits = []
         for device in row["config.hardware.device"]:
             if isinstance(device, vim.vm.device.VirtualDisk):
+                self._move_disk(device.backing.fileName, store)
                 device.backing.fileName = _on(store, device.backing.fileName)
-                self._touch(store, device.backing.fileName)
                 device.backing.datastore = None
                 edits.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=device))
-        disks = session.read([vm], ["summary.config.numVirtualDisks"])[moid].get("summary.config.numVirtualDisks")
         paths = {
             f"config.files.{word}": _on(store, path)
             for word in ("vmPathName", "snapshotDirectory", "suspendDirectory", "logDirectory")
             if (path := getattr(row["config.files"], word))
         }
         paths["summary.config.vmPathName"] = paths["config.files.vmPathName"]
+        for file in row["layoutEx"].file:
+            file.name = _on(store, file.name)
         session.finish(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=edits)))
-        session.set(vm, {**paths, "datastore": stores, "summary.config.numVirtualDisks": disks})
+        # vcsim counts an edited disk as one more
+        session.set(
+            vm,
+            {**paths, "layoutEx": row["layoutEx"], "datastore": stores, "summary.config.numVirtualDisks": len(edits)},
+        )
+        # once more: vcsim looked at the old layout while it took over the new one
+        session.set(vm, {"datastore": stores})
 
-    def _touch(self, store: str, path: str) -> None:
-        """Make an empty disk where vcsim will look for it."""
-        disk = self.built.folders[store] / path.partition("] ")[2]
-        disk.parent.mkdir(parents=True, exist_ok=True)
-        for file in (disk, disk.with_name(f"{disk.stem}-flat.vmdk")):
-            file.touch()
+    def _move_disk(self, path: str, store: str) -> None:
+        for name in (path, path.replace(".vmdk", "-flat.vmdk")):
+            old, new = self._file(name), self._file(_on(store, name))
+            if old != new and old.exists():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                new.touch()
+                os.truncate(new, old.stat().st_size)
+                old.unlink()
+
+    def _file(self, path: str) -> Path:
+        store, _, rest = path.removeprefix("[").partition("] ")
+        return self.built.folders[store] / rest
 
     def _cloned(self, source_moid: str, moid: str) -> None:
         session = self._sessions.of()

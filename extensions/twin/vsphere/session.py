@@ -46,6 +46,7 @@ class Session:
         self._stub.cookie = _login(port, user)
         self.content: vim.ServiceInstanceContent = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
         self.stub = self._stub
+        self.datacenter: vim.Datacenter = self.content.rootFolder.childEntity[0]
 
     def object(self, kind: str, moid: str) -> t.Any:
         """The managed object with this id, e.g. ``object("VirtualMachine", "vm-42")``."""

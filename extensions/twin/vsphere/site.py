@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class Builder:
 
     def _build_infrastructure(self) -> None:
         session, wish = self._session, self._wish
-        self._datacenter = session.content.rootFolder.childEntity[0]
+        self._datacenter = session.datacenter
         session.finish(self._datacenter.Rename_Task(wish.datacenter))
         cluster = None
         if wish.cluster:
@@ -264,6 +265,8 @@ class Builder:
         parent = folder or self._datacenter.vmFolder
         host = session.object("HostSystem", self.built.hosts[end.node])
         vm = session.finish(parent.CreateVM_Task(spec, self._pools[end.node], host))
+        # half full, as a sparse file: vcsim reads the size of what a disk has committed from it
+        os.truncate(self.built.folders[end.datastore] / slug / f"{slug}-flat.vmdk", disk_gb * 2**29)
         uuid = session.read([vm], ["config.instanceUuid"])[vm._moId]["config.instanceUuid"]
         self.built.copies[vm._moId], self.built.moids[uuid] = uuid, vm._moId
         self.built.memory_mb[uuid] = memory_mb
@@ -361,8 +364,9 @@ def post_event(session: Session, kind: str, vm: t.Any, name: str, *, user: str =
     """Write one line into vcsim's event log; ``user`` and ``at_s`` are put in by the proxy when a client reads it."""
     now = dt.datetime.now(dt.UTC)
     host = session.read([vm], ["runtime.host"])[vm._moId]["runtime.host"]
-    host_name = session.read([host], ["name"])[host._moId]["name"]
-    datacenter = session.content.rootFolder.childEntity[0]
+    host_row = session.read([host], ["name", "parent"])[host._moId]
+    datacenter = session.datacenter
+    names = session.read([datacenter], ["name"])
     extra = {"configSpec": vim.vm.ConfigSpec(changeVersion="")} if kind == "VmReconfiguredEvent" else {}
     event = getattr(vim.event, kind)(
         key=0,
@@ -370,10 +374,10 @@ def post_event(session: Session, kind: str, vm: t.Any, name: str, *, user: str =
         createdTime=now,
         userName=user,
         vm=vim.event.VmEventArgument(vm=vm, name=name),
-        host=vim.event.HostEventArgument(host=host, name=host_name),
+        host=vim.event.HostEventArgument(host=host, name=host_row["name"]),
         template=False,
-        datacenter=vim.event.DatacenterEventArgument(datacenter=datacenter, name=""),
-        computeResource=vim.event.ComputeResourceEventArgument(computeResource=host.parent, name=""),
+        datacenter=vim.event.DatacenterEventArgument(datacenter=datacenter, name=names[datacenter._moId]["name"]),
+        computeResource=vim.event.ComputeResourceEventArgument(computeResource=host_row["parent"], name=""),
         changeTag=f"{BACKDATE}{'' if at_s is None else utc(at_s).isoformat()}|{user}",
         **extra,
     )

@@ -78,8 +78,9 @@ class TaskDesk:
                 self._set(task, "error", fault=failure)
             else:
                 self._set(task, "success", result=result)
-        except (OSError, vmodl.MethodFault):
+        except (OSError, LookupError, vmodl.MethodFault) as broken:
             if not self._over.is_set():  # else the lab was reset under this task
+                self._set(task, "error", fault=vmodl.fault.SystemError(reason=repr(broken), msg="the lab itself stumbled"))
                 raise
 
     def _progress(self, task: t.Any, percent: int) -> bool:
