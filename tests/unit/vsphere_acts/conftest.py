@@ -21,11 +21,11 @@ from pathlib import Path
 import pytest
 from pyVmomi import vim
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, RecoveryPoint, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power, RecoveryPoint, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step, StepDone, run_steps
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import read_endpoint, refresh
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import refresh
 from ansible_collections.ferragosto.dr.tools.get_simulators import get_simulator
 
 HOST_A, HOST_B = "DC0_C0_H0", "DC0_C0_H1"
@@ -206,9 +206,7 @@ class Sim:
         return self.client.object(vim.VirtualMachine, handle)
 
     def vm(self, handle: str) -> Vm:
-        reading = read_endpoint(self.client, node="", clock=Clock())
-        assert reading.error is None, reading.error
-        return refresh(self.client, next(v for v in reading.vms if v.handle == handle))
+        return refresh(self.client, Vm(id=handle, handle=handle, name=handle, host="", power=Power.UNKNOWN))
 
     # --- what happens to VMs ------------------------------------------------------------------------------------------
 

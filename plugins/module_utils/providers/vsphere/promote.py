@@ -283,6 +283,7 @@ class _Promotion:
             "connect the NICs",
             self._plugs_to_serve,
             unless=self.is_past,
+            is_live=True,
             next=f"connect the NICs of {self.vm.name} in the vSphere client (does their network exist on "
             f"{self.vm.host}?), {_AGAIN}",
         )

@@ -84,13 +84,26 @@ def is_unplugged(vm: Vm) -> bool:
 
 
 def plug_nics(
-    copy: Copy, name: str, wanted: Callable[[Vm], Mapping[str, Plug]], *, next: str, unless: Look = never
+    copy: Copy,
+    name: str,
+    wanted: Callable[[Vm], Mapping[str, Plug]],
+    *,
+    next: str,
+    unless: Look = never,
+    is_live: bool = False,
 ) -> Step:
-    """Return the step that plugs the NICs as ``wanted`` says of the copy as it is then."""
+    """Return the step that plugs the NICs as ``wanted`` says of the copy as it is then.
+
+    With ``is_live`` it counts only on a copy that is on: one that is off is connected to nothing.
+    """
+
+    def is_done(vm: Vm) -> bool:
+        return unless(vm) or (is_plugged(vm, wanted(vm)) and not (is_live and vm.power is not Power.ON))
+
     return copy.step(
         name,
         calls=plug_calls(copy.handle, copy.vm.nics, wanted(copy.vm)),
-        is_done=lambda vm: unless(vm) or is_plugged(vm, wanted(vm)),
+        is_done=is_done,
         act=lambda: _plug(copy, name, wanted),
         task="reconfig",
         next=next,
