@@ -11,8 +11,10 @@ version_added: 0.1.0
 short_description: Open, annotate and close the run of a VM in the journal
 description:
   - V(open) takes the lease of the VM and opens a run, or continues the open one and says where it was.
-  - V(decided), V(verified) and V(recorded) append what was decided, what the service answered and what a person or a hook confirmed.
-  - V(stopped) notes that the run failed and stays resumable; V(closed) ends it with its outcome, the measured RTO and RPO and the message for the customer.
+  - V(decided), V(verified) and V(recorded) append what was decided, what the service answered and what a person or
+    a hook confirmed.
+  - V(stopped) notes that the run failed and stays resumable; V(closed) ends it with its outcome, the measured RTO
+    and RPO and the message for the customer.
 author:
   - The ferragosto.dr contributors (@ferragosto)
 options:

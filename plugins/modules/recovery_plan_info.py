@@ -10,7 +10,8 @@ module: recovery_plan_info
 version_added: 0.1.0
 short_description: Assess protected VMs and return their decision cards and waves
 description:
-  - Reads each site once, the journal once, and returns per VM the decision card (what is down and how wide, evidence, last change, what would be lost, time left, capacity, moves) and the plan in waves.
+  - Reads each site once, the journal once, and returns per VM the decision card (what is down and how wide,
+    evidence, last change, what would be lost, time left, capacity, moves) and the plan in waves.
   - Refuses wrong variables, unknown VMs and cycles of dependencies by name, before anything is touched.
 author:
   - The ferragosto.dr contributors (@ferragosto)

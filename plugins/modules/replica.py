@@ -10,8 +10,11 @@ module: replica
 version_added: 0.1.0
 short_description: Bring the replica of a VM into a desired state
 description:
-  - V(failover) promotes the replica at the chosen recovery point, once the production copy is proven fenced. A protective point of its current state is made first, the vendor's points stay, its NICs are connected only after the guest was seen alive.
-  - V(ready) undoes a failover; replica and production copy return to their exact former state. What the replica wrote meanwhile is discarded.
+  - V(failover) promotes the replica at the chosen recovery point, once the production copy is proven fenced. A
+    protective point of its current state is made first, the vendor's points stay, its NICs are connected only after
+    the guest was seen alive.
+  - V(ready) undoes a failover; replica and production copy return to their exact former state. What the replica
+    wrote meanwhile is discarded.
   - V(committed) makes a failover permanent. Only then our own protective point is removed.
 author:
   - The ferragosto.dr contributors (@ferragosto)

@@ -10,7 +10,8 @@ module: replica_info
 version_added: 0.1.0
 short_description: Read state, recovery points and drift of one replica
 description:
-  - Returns the derived state of the protected VM, its recovery points with their age, what promotion would lose, and where the replica differs from the production VM.
+  - Returns the derived state of the protected VM, its recovery points with their age, what promotion would lose,
+    and where the replica differs from the production VM.
 author:
   - The ferragosto.dr contributors (@ferragosto)
 options:

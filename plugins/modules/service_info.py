@@ -10,7 +10,8 @@ module: service_info
 version_added: 0.1.0
 short_description: Ask whether the service answers
 description:
-  - Runs the declared checks until all pass or the deadline is over, and says which copy answered where the answer shows it.
+  - Runs the declared checks until all pass or the deadline is over, and says which copy answered where the answer
+    shows it.
   - An answer of another copy than the one expected is not a success.
 author:
   - The ferragosto.dr contributors (@ferragosto)
@@ -55,9 +56,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 service:
-  description: Whether the service answers, the reason, and each check's result. RV(service.answers) is null without checks.
+  description: What the service answered.
   returned: success
   type: dict
+  contains:
+    answers:
+      description: Whether every check passed, by the right copy; null without checks.
+      type: bool
+    reason:
+      description: Why, in words.
+      type: str
+    checks:
+      description: Each check with its result.
+      type: list
+      elements: dict
 duration_s:
   description: How long the module worked, in seconds.
   returned: always

@@ -10,7 +10,8 @@ module: site_info
 version_added: 0.1.0
 short_description: Read hosts, VMs, health summary and replicas of one or many sites
 description:
-  - Reads all sites at once, in one process; a site that does not answer never delays or breaks the others and is returned with its error.
+  - Reads all sites at once, in one process; a site that does not answer never delays or breaks the others and is
+    returned with its error.
   - Use it for the fleet scan; ask M(ferragosto.dr.vm_health_info) about a VM that looks suspect.
 author:
   - The ferragosto.dr contributors (@ferragosto)

@@ -10,8 +10,10 @@ module: vm_fence
 version_added: 0.1.0
 short_description: Fence or unfence the production copy of a VM
 description:
-  - Fencing powers the production copy off, disconnects its NICs, turns its autostart and HA off and stamps it, each read back, and returns the proof.
-  - When its hypervisor does not answer, only an independent witness that the machine has no power is proof; otherwise a person must accept the risk with a reason. Silence is not proof.
+  - Fencing powers the production copy off, disconnects its NICs, turns its autostart and HA off and stamps it, each
+    read back, and returns the proof.
+  - When its hypervisor does not answer, only an independent witness that the machine has no power is proof;
+    otherwise a person must accept the risk with a reason. Silence is not proof.
   - Unfencing restores NICs, autostart, HA and power as they were; refused while the replica is powered on.
 author:
   - The ferragosto.dr contributors (@ferragosto)

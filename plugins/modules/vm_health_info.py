@@ -10,7 +10,8 @@ module: vm_health_info
 version_added: 0.1.0
 short_description: Diagnose one VM
 description:
-  - Returns a verdict with its evidence, the blast radius, the last changes and the best estimate of when the fault began.
+  - Returns a verdict with its evidence, the blast radius, the last changes and the best estimate of when the fault
+    began.
   - Keeps first-seen times in the journal, because one read cannot tell a hung guest from a booting one.
 author:
   - The ferragosto.dr contributors (@ferragosto)

@@ -10,7 +10,8 @@ module: vm_migration
 version_added: 0.1.0
 short_description: Move a promoted replica home, or back
 description:
-  - Moves the promoted replica to the production host, live where the platform can, and stamps how far it came; the fenced original stays where it is.
+  - Moves the promoted replica to the production host, live where the platform can, and stamps how far it came; the
+    fenced original stays where it is.
   - A cold move with downtime happens only with O(mode=cold).
 author:
   - The ferragosto.dr contributors (@ferragosto)

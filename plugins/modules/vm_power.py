@@ -11,7 +11,8 @@ version_added: 0.1.0
 short_description: Bring the production copy of a VM into a power state, or restart it until its service answers
 description:
   - Powers the production copy on or off, guest shutdown first and bounded.
-  - With O(state=restarted) it restarts the VM up to O(attempts) times in this run, waits for the guest each time, asks the service and stops at the first answer.
+  - With O(state=restarted) it restarts the VM up to O(attempts) times in this run, waits for the guest each time,
+    asks the service and stops at the first answer.
   - Refuses to power on a copy that is fenced or whose replica is powered on.
 author:
   - The ferragosto.dr contributors (@ferragosto)

@@ -53,26 +53,20 @@ def fail_over(
 ) -> tuple[FenceProof | None, Loss]:
     """Promote the replica at the chosen point, once the production copy is proven fenced."""
     replica = seen_replica(pair)
-    loss = _choose(work, replica, order)
+    chosen = runs.chosen_point(work.journal.records(vm_key=work.vm_key, run_id=work.run_id))
+    loss = _choose(work, replica, order, chosen)
     if state.state in (State.FAILOVER, State.FAILBACK):
         return None, loss
     if state.state not in (State.FAILING_OVER, State.INTERRUPTED):
         state.require(Op.FAILOVER, pair.name)
+    _require_acceptable(replica, loss, order)
     proof = None
     if not work.is_check:
         proof = production.proof_now(work, reading, pair, witnesses=witnesses, accepted=order.accept_unfenced)
-    if not loss.is_within_rpo and not order.accept_data_loss:
-        raise Refused(
-            what=f"promote {replica.name}",
-            why=f"recovery point {loss.point.name!r} loses {loss.lost_s / 3600:.1f} h, more than the RPO of {order.rpo_s / 3600:.1f} h",
-            next='choose another point, or accept it: -e \'{"dr_accept": {"data_loss": "why and who"}}\'',
-        )
-    if order.is_job_disabled is None:
-        raise Refused(
-            what=f"promote {replica.name}",
-            why="its replication job is not known to be disabled: tonight's run could roll the promoted replica back",
-            next='set dr_policy.job_hook, or disable the job and say so: dr_accept.job_disabled: "who, when"',
-        )
+    if loss.point.id != chosen:
+        point = loss.point
+        body = {"id": point.id, "name": point.name, "created_at_s": point.created_at_s, "lost_s": loss.lost_s}
+        work.note("chosen", body)
     work.do(
         "promote",
         work.site.promote(pair, loss.point, run_id=work.run_id, guest_within_s=order.guest_within_s),
@@ -80,20 +74,27 @@ def fail_over(
     return proof, loss
 
 
-def _choose(work: Work, replica: Vm, order: FailoverOrder) -> Loss:
+def _require_acceptable(replica: Vm, loss: Loss, order: FailoverOrder) -> None:
+    if not loss.is_within_rpo and not order.accept_data_loss:
+        raise Refused(
+            what=f"promote {replica.name}",
+            why=f"recovery point {loss.point.name!r} loses {loss.lost_s / 3600:.1f} h, more than the RPO of {order.rpo_s / 3600:.1f} h",
+            next="choose another point with recover_point, or accept the loss in words: dr_accept.data_loss",
+        )
+    if order.is_job_disabled is None:
+        raise Refused(
+            what=f"promote {replica.name}",
+            why="its replication job is not known to be disabled: tonight's run could roll the promoted replica back",
+            next="set dr_policy.job_hook, or disable the job and say who did and when: dr_accept.job_disabled",
+        )
+
+
+def _choose(work: Work, replica: Vm, order: FailoverOrder, chosen: str | None) -> Loss:
     """Return the point this run has chosen; a resumed run keeps it unless a person names another one."""
     points.require_promotable(replica)
-    chosen = runs.chosen_point(work.journal.records(vm_key=work.vm_key, run_id=work.run_id))
     keeps = chosen is not None and order.choice == "latest"
     point = _kept(replica, str(chosen)) if keeps else points.choose_point(replica.points, order.choice)
-    now_s = work.clock.now_s()
-    loss = points.loss(point, fault_at_s=order.fault_at_s, now_s=now_s, rpo_s=order.rpo_s)
-    if point.id != chosen:
-        body = {"id": point.id, "name": point.name, "created_at_s": point.created_at_s, "lost_s": loss.lost_s}
-        work.note("chosen", body)
-        if order.accept_data_loss and not loss.is_within_rpo:
-            work.note("consent", {"kind": "data_loss", "reason": order.accept_data_loss})
-    return loss
+    return points.loss(point, fault_at_s=order.fault_at_s, now_s=work.clock.now_s(), rpo_s=order.rpo_s)
 
 
 def _kept(replica: Vm, chosen: str) -> RecoveryPoint:
@@ -151,7 +152,7 @@ def _fenced_by(pair: Pair) -> str:
 def commit(work: Work, pair: Pair, state: StateView) -> None:
     """Make the promotion permanent. Only here may our own protective point be removed (invariant 3)."""
     replica = seen_replica(pair)
-    if replica.stamps.get(stamps.PHASE) == Phase.COMMITTED:
-        return
-    state.require(Op.COMMIT, pair.name)
+    # Committed already: what a killed commit left (our protective point) is still taken away.
+    if replica.stamps.get(stamps.PHASE) != Phase.COMMITTED:
+        state.require(Op.COMMIT, pair.name)
     work.do("commit", work.site.commit(pair, run_id=replica.stamps.get(stamps.RUN, work.run_id)))

@@ -107,6 +107,11 @@ class Accept:
     job_disabled: str | None = None
     powered_off: str | None = None  # bring it back although a person switched it off
 
+    def beside(self, noted: Mapping[str, str]) -> Accept:
+        """Return these consents together with those noted earlier, by kind; what is given now wins."""
+        known = {f.name for f in fields(self)}
+        return Accept(**{kind: why for kind, why in {**noted, **self.given()}.items() if kind in known})
+
     def given(self) -> dict[str, str]:
         """Return the consents that were given, for the journal."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}

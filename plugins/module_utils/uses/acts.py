@@ -14,12 +14,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
     checks,
     production,
     promotion,
-    runs,
     words,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Witness
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
 from ansible_collections.ferragosto.dr.plugins.module_utils.probes.witness import ask_witnesses
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Look, Session
@@ -33,7 +33,7 @@ Result: t.TypeAlias = "dict[str, t.Any]"
 def power(session: Session, params: Params) -> Result:
     """Bring the production copy into a power state, or restart it until its service answers."""
     with session.work() as work:
-        look = session.look()
+        look = _own_look(session)
         if params["state"] == "restarted":
             outcome = production.restart(
                 work,
@@ -56,9 +56,9 @@ def power(session: Session, params: Params) -> Result:
 
 def fence(session: Session, params: Params) -> Result:
     """Fence the production copy and return the proof, or unfence it."""
-    accepted = words.accept(params["accept"]).unfenced
     with session.work() as work:
-        look = session.look()
+        look = _own_look(session)
+        accepted = _accepted(look, params).unfenced
         if params["state"] == "unfenced":
             production.unfence(work, look.pair)
             return _result(session, look, work)
@@ -77,9 +77,9 @@ def replica(session: Session, params: Params) -> Result:
     """Bring the replica into the desired state."""
     contract = words.contract(params["contract"]) if params["contract"] else None
     policy = words.policy(params["policy"])
-    accept = words.accept(params["accept"])
     with session.work() as work:
-        look = session.look()
+        look = _own_look(session)
+        accept = _accepted(look, params)
         rpo = {} if contract is None else {"rpo_s": contract.rpo_s}
         state = look.state(now_s=session.clock.now_s(), **rpo)
         more: Result = {}
@@ -101,7 +101,7 @@ def replica(session: Session, params: Params) -> Result:
                 fault_at_s=params["fault_at"],
                 accept_data_loss=accept.data_loss,
                 accept_unfenced=accept.unfenced,
-                is_job_disabled=_job_disabled(session, params, accept),
+                is_job_disabled=params["job_disabled"] or accept.job_disabled,
             )
             witnesses = () if production.can_act_on(look.reading, look.pair) else _witnesses(session)
             proof, loss = promotion.fail_over(work, look.reading, look.pair, state, order, witnesses=witnesses)
@@ -113,7 +113,7 @@ def replica(session: Session, params: Params) -> Result:
 def migration(session: Session, params: Params) -> Result:
     """Move the promoted replica home or back."""
     with session.work() as work:
-        look = session.look()
+        look = _own_look(session)
         state = look.state(now_s=session.clock.now_s())
         promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"])
         vm = promotion.seen_replica(look.pair)
@@ -133,14 +133,19 @@ def _copy(session: Session, vm: Vm) -> Result:
     return {"id": fresh.id, "name": fresh.name, "host": fresh.host, "power": fresh.power.value}
 
 
-def _job_disabled(session: Session, params: Params, accept: words.Accept) -> str | None:
-    """Return who says that the vendor's job is disabled: this call, a consent, or the run's journal."""
-    said = params["job_disabled"] or accept.job_disabled
-    if said:
-        return str(said)
-    run = runs.open_run(session.journal.records(vm_key=session.vm_key))
-    noted = run.consent("job_disabled") if run is not None else None
-    return noted.reason if noted is not None else None
+def _own_look(session: Session) -> Look:
+    """Read the site, and refuse to touch a VM that a run of another journal holds (invariant 9)."""
+    look = session.look()
+    state = look.state(now_s=session.clock.now_s())
+    if state.foreign_run:
+        state.require(Op.FAILOVER, look.pair.name)
+    return look
+
+
+def _accepted(look: Look, params: Params) -> words.Accept:
+    """Return the consents given with this call, and those the open run has on record already."""
+    noted = {} if look.run is None else {consent.kind: consent.reason for consent in look.run.consents}
+    return words.accept(params["accept"]).beside(noted)
 
 
 def _witnesses(session: Session) -> Sequence[Witness]:

@@ -100,11 +100,11 @@ def _diagnosis(
     vm, endpoint = pair.production, reading.production
     host = endpoint.host(vm.host if vm is not None else pair.production_node)
     now_s = session.clock.now_s()
-    seen = diagnose.observables(vm, endpoint=endpoint, host=host, service=service)
-    if session.is_check:
-        noted = {name: session.journal.observation(item.vm_key, name) for name in seen}
-    else:
-        noted = {name: session.journal.observe(item.vm_key, name, value, at_s=now_s) for name, value in seen.items()}
+    if not session.is_check:
+        seen = diagnose.observables(vm, endpoint=endpoint, host=host, service=service)
+        for name, value in seen.items():
+            session.journal.observe(item.vm_key, name, value, at_s=now_s)
+    noted = {name: session.journal.observation(item.vm_key, name) for name in diagnose.OBSERVED}
     return diagnose.diagnose(
         vm,
         endpoint=endpoint,

@@ -51,7 +51,7 @@ def situation(
         service=one.service,
         contract=one.item.contract,
         policy=one.item.policy,
-        accept=one.item.accept,
+        accept=one.item.accept.beside({} if one.run is None else {c.kind: c.reason for c in one.run.consents}),
         fence=_fence(session, one, is_deep=is_deep),
         loss=loss,
         loss_why=why,

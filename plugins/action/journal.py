@@ -7,6 +7,9 @@
 Ansible holds a module's output back until it ends. This plugin names a file to the module, a thread tails it, and each line
 becomes a line on the screen (and in AWX's job events). It also tells the module who controls the run, because the lease on a VM
 belongs to the controlling process, which a module cannot know by itself. Nothing else happens here: hypervisor work is in modules.
+
+Every module is routed here by meta/runtime.yml. It bears the name of one of them because the tools want each action plugin to have
+a module of its name.
 """
 
 from __future__ import annotations
