@@ -42,6 +42,7 @@ EVENT_KINDS = {
     "VmRestartedOnAlternateHostEvent": EventKind.MIGRATED,
 }
 NO_EVENTS = frozenset({"NotImplemented", "NotSupported", "MethodNotFound"})  # some ESXi keep none
+MOST_EVENTS = 1000  # asked for by number: left to itself, a server may return ten
 LATEST_PAGE_SIZE = 10  # a new collector's own
 EVENTS_EVERY_S = 1.0
 GUEST_PATHS = (
@@ -92,7 +93,11 @@ def _query(client: Client, vm: Vm, since_s: float) -> tuple[Event, ...] | None:
         return None
     try:
         return _oldest_first(
-            client.read_call(f"read the events of {vm.name}", manager.QueryEvents, _filter(client, vm, since_s))
+            client.read_call(
+                f"read the events of {vm.name}",
+                manager.QueryEvents,
+                _filter(client, vm, since_s=since_s, max_count=MOST_EVENTS),
+            )
         )
     except VendorFault as fault:
         if fault.kind in NO_EVENTS:
@@ -100,7 +105,9 @@ def _query(client: Client, vm: Vm, since_s: float) -> tuple[Event, ...] | None:
         raise
 
 
-def _filter(client: Client, vm: Vm, since_s: float | None = None) -> vim.event.EventFilterSpec:
+def _filter(
+    client: Client, vm: Vm, *, since_s: float | None = None, max_count: int | None = None
+) -> vim.event.EventFilterSpec:
     machine = client.object(vim.VirtualMachine, vm.handle)
     begin = None if since_s is None else datetime.fromtimestamp(max(0.0, since_s), UTC)
     return vim.event.EventFilterSpec(
@@ -108,6 +115,7 @@ def _filter(client: Client, vm: Vm, since_s: float | None = None) -> vim.event.E
             entity=machine, recursion=vim.event.EventFilterSpec.RecursionOption.self
         ),
         time=None if begin is None else vim.event.EventFilterSpec.ByTime(beginTime=begin),
+        maxCount=max_count,
     )
 
 
