@@ -41,8 +41,14 @@ class LoopbackPort:
 class Listener:
     """Accepts connections on a port of its own, one thread each; ``shut`` cuts those that are open too."""
 
-    def __init__(self, serve: Callable[[socket.socket], None], name: str, port: int = 0) -> None:
-        self._serve, self._name = serve, name
+    def __init__(
+        self,
+        serve: Callable[[socket.socket], None],
+        name: str,
+        port: int = 0,
+        wrap: Callable[[socket.socket], socket.socket] = lambda plain: plain,
+    ) -> None:
+        self._serve, self._name, self._wrap = serve, name, wrap
         self._place = LoopbackPort(port)
         self._lock = threading.Lock()
         self._listening: socket.socket | None = None
@@ -75,9 +81,12 @@ class Listener:
     def cut(self) -> None:
         """Cut the open connections."""
         with self._lock:
-            for connection in self._open:
+            for connection in list(self._open):
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                    # past a TLS socket's own shutdown, which is not made to be called from another thread
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            # one that is still shaking hands finds itself gone when it is done
+            self._open.clear()
 
     def end(self) -> None:
         self.shut()
@@ -99,6 +108,7 @@ class Listener:
 
     def _one(self, connection: socket.socket) -> None:
         try:
+            connection = self._wrapped(connection)
             self._serve(connection)
         except (OSError, EOFError):
             pass  # the client went away, or the lab cut the line: both are everyday business here
@@ -106,3 +116,13 @@ class Listener:
             with self._lock:
                 self._open.discard(connection)
             connection.close()
+
+    def _wrapped(self, plain: socket.socket) -> socket.socket:
+        """Wrap a connection (TLS): the wrapper takes the plain socket's place among those that can be cut."""
+        wrapped = self._wrap(plain)
+        with self._lock:
+            if plain not in self._open:
+                raise ConnectionAbortedError("cut during the handshake")
+            self._open.discard(plain)
+            self._open.add(wrapped)
+        return wrapped

@@ -69,7 +69,7 @@ class Proxy:
 
     def __init__(self, gate: Gate, tls: ssl.SSLContext, port: int = 0) -> None:
         self.gate, self.tls = gate, tls
-        self._listener = Listener(self._serve, name="vsphere-proxy", port=port)
+        self._listener = Listener(self._serve, name="vsphere-proxy", port=port, wrap=self._secure)
 
     @property
     def port(self) -> int:
@@ -77,6 +77,9 @@ class Proxy:
 
     def open(self) -> None:
         self._listener.open()
+
+    def is_open(self) -> bool:
+        return self._listener.is_open()
 
     def shut(self) -> None:
         """Play dead: refuse connections, cut the open ones."""
@@ -88,10 +91,12 @@ class Proxy:
     def end(self) -> None:
         self._listener.end()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _secure(self, connection: socket.socket) -> socket.socket:
         connection.settimeout(IDLE_S)
-        with self.tls.wrap_socket(connection, server_side=True) as secured:
-            _Request(secured, ("127.0.0.1", 0), self)  # type: ignore[arg-type]
+        return self.tls.wrap_socket(connection, server_side=True)
+
+    def _serve(self, connection: socket.socket) -> None:
+        _Request(connection, ("127.0.0.1", 0), self)  # type: ignore[arg-type]
 
 
 class _Request(BaseHTTPRequestHandler):

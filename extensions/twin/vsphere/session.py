@@ -30,18 +30,23 @@ PATHS = (
     "snapshot",
 )
 
-_TOKEN_LOGIN = """<?xml version="1.0" encoding="UTF-8"?>
-<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Header>
-<Security xmlns="http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"><Assertion><Subject>
-<NameID>{user}</NameID></Subject></Assertion></Security></soapenv:Header><soapenv:Body><LoginByToken xmlns="urn:vim25">
-<_this type="SessionManager">SessionManager</_this></LoginByToken></soapenv:Body></soapenv:Envelope>"""
+_ENVELOPE = (
+    '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
+    'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
+    "<soapenv:Header>{header}</soapenv:Header><soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"
+)
+_TOKEN = (
+    '<Security xmlns="http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"><Assertion>'
+    "<Subject><NameID>{user}</NameID></Subject></Assertion></Security>"
+)
+_LOGIN = '<LoginByToken xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this></LoginByToken>'
 
 
 class Session:
     """A session of one user with vcsim, past the proxy."""
 
     def __init__(self, port: int, user: str = LAB_USER) -> None:
-        self.user = user
+        self.user, self._port = user, port
         self._stub = SoapStubAdapter(host="127.0.0.1", port=-port, path="/sdk", version="vim.version.v8_0_0_1")
         self._stub.cookie = _login(port, user)
         self.content: vim.ServiceInstanceContent = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
@@ -75,6 +80,16 @@ class Session:
             return list(self.read([view], ["view"])[view._moId].get("view", []))
         finally:
             view.Destroy()
+
+    def end_task_with(self, task: vim.Task, result: t.Any) -> None:
+        """Let a task of ours succeed with a managed object as its result, which pyvmomi would write in a type of its own."""
+        body = (
+            f'<SetTaskState xmlns="urn:vim25"><_this type="Task">{task._moId}</_this><state>success</state>'
+            f'<result xsi:type="ManagedObjectReference" type="{type(result)._wsdlName}">{result._moId}</result></SetTaskState>'
+        )
+        status, answer, _ = _post(self._port, _ENVELOPE.format(header="", body=body), self._stub.cookie)
+        if status != 200:
+            raise RuntimeError(f"vcsim refused the end of {task._moId}: {answer[:300]}")
 
     def finish(self, task: vim.Task, within_s: float = 10.0) -> t.Any:
         """Wait for a task of vcsim (they end within milliseconds); returns its result, raises its fault."""
@@ -115,15 +130,21 @@ class Sessions:
 
 
 def _login(port: int, user: str) -> str:
+    envelope = _ENVELOPE.format(header=_TOKEN.format(user=escape(user)), body=_LOGIN)
+    status, answer, cookies = _post(port, envelope, "")
+    cookie = re.search(r"vmware_soap_session=[^;]+", cookies)
+    if status != 200 or cookie is None:
+        raise RuntimeError(f"vcsim refused a session for {user}: {status} {answer[:400]}")
+    return cookie.group(0)
+
+
+def _post(port: int, envelope: str, cookie: str) -> tuple[int, str, str]:
+    """Status, body and Set-Cookie of one SOAP call."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": "urn:vim25/8.0.0.1"}
-        connection.request("POST", "/sdk", _TOKEN_LOGIN.format(user=escape(user)).encode(), headers)
+        headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": "urn:vim25/8.0.0.1", "Cookie": cookie}
+        connection.request("POST", "/sdk", envelope.encode(), headers)
         answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-        cookie = re.search(r"vmware_soap_session=[^;]+", answer.getheader("Set-Cookie") or "")
-        if answer.status != 200 or cookie is None:
-            raise RuntimeError(f"vcsim refused a session for {user}: {answer.status} {body[:400]}")
-        return cookie.group(0)
+        return answer.status, answer.read().decode(errors="replace"), answer.getheader("Set-Cookie") or ""
     finally:
         connection.close()

@@ -76,11 +76,15 @@ class TaskDesk:
             failure = error or failure
             if failure is not None:
                 self._set(task, "error", fault=failure)
+            elif hasattr(result, "_moId"):
+                session.end_task_with(task, result)
             else:
                 self._set(task, "success", result=result)
         except (OSError, LookupError, vmodl.MethodFault) as broken:
             if not self._over.is_set():  # else the lab was reset under this task
-                self._set(task, "error", fault=vmodl.fault.SystemError(reason=repr(broken), msg="the lab itself stumbled"))
+                self._set(
+                    task, "error", fault=vmodl.fault.SystemError(reason=repr(broken), msg="the lab itself stumbled")
+                )
                 raise
 
     def _progress(self, task: t.Any, percent: int) -> bool:
