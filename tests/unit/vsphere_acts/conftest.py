@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import os
@@ -29,7 +30,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.re
 from ansible_collections.ferragosto.dr.tools.get_simulators import get_simulator
 
 HOST_A, HOST_B = "DC0_C0_H0", "DC0_C0_H1"
-STORE_A, STORE_B = "esx1-disks", "esx2-disks"
+STORE_A, STORE_B, ONLY_B = "esx1-disks", "esx2-disks", "esx2-scratch"
 ODD_NAME = "gestionale {{ 'è' }} \"Über\" 'ня'"
 _numbers = itertools.count(1)
 
@@ -104,6 +105,8 @@ class Sim:
     """One vcsim process, and hands of our own in it."""
 
     def __init__(self, program: Path, scratch: Path, *flags: str) -> None:
+        # vcsim appends vCenter's own domain to the name by itself
+        self._user = "tester" if "-esx" in flags else "tester@vsphere.local"
         self._process = subprocess.Popen(
             [str(program), "-l", "127.0.0.1:0", "-username", "tester", "-password", "pass", "-stdinexit", *flags],
             stdin=subprocess.PIPE,
@@ -119,7 +122,7 @@ class Sim:
         spec = EndpointSpec(
             api_host="127.0.0.1",
             api_port=self.port,
-            api_user="tester@vsphere.local",
+            api_user=self._user,
             api_password="pass",
             validate_certs=False,
         )
@@ -159,12 +162,16 @@ class Sim:
         assert len(found) == 1, f"{len(found)} of {name}"
         return found[0]
 
-    def add_store(self, host: str, name: str) -> None:
+    def add_store(self, name: str, *hosts: str) -> None:
+        """vcsim dies when it touches a VM whose files lie on a datastore that its host does not know, and it moves no files:
+        so a datastore that a VM leaves must be known to the host it goes to."""
         folder = self.scratch / name
         folder.mkdir()
-        manager = self.client.retrieve([self.host(host)], ["configManager.datastoreSystem"])
-        system = next(iter(manager.values()))["configManager.datastoreSystem"]
-        system.CreateLocalDatastore(name, str(folder))
+        for host in hosts:
+            manager = self.client.retrieve([self.host(host)], ["configManager.datastoreSystem"])
+            system = next(iter(manager.values()))["configManager.datastoreSystem"]
+            with contextlib.suppress(vim.fault.DuplicateName):
+                system.CreateLocalDatastore(name, str(folder))
 
     def task(self, start: Callable[[], vim.Task]) -> t.Any:
         return self.client.run_task("prepare the test", start, within_s=10)
@@ -326,8 +333,9 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
         cluster = found.cluster()
         das = vim.cluster.ConfigSpecEx(dasConfig=vim.cluster.DasConfigInfo(enabled=True))
         found.task(lambda: cluster.ReconfigureComputeResource_Task(das, True))
-        found.add_store(HOST_A, STORE_A)
-        found.add_store(HOST_B, STORE_B)
+        found.add_store(STORE_A, HOST_A, HOST_B)
+        found.add_store(STORE_B, HOST_A, HOST_B)
+        found.add_store(ONLY_B, HOST_B)
         yield found
     finally:
         found.end()

@@ -5,7 +5,7 @@
 """One copy of a protected VM under our hands: read afresh, change one thing, read afresh.
 
 Every act of this provider is made here into a ``Step``, so that all of them share what is easy to forget: a task of an earlier,
-killed controller may still run, a task may wait for the answer to a question, and somebody else may have done it meanwhile.
+killed controller may still run, and a task may wait for the answer to a question.
 """
 
 from __future__ import annotations
@@ -68,18 +68,11 @@ class Copy:
                     vm = self.now()
             return Sight(is_done=is_done(vm), seen={**facts(vm), **more(vm)})
 
-        def act_unless_done_meanwhile() -> None:
+        def act_in_time() -> None:
             started_s[:] = [self.client.clock.now_s()]
-            try:
-                act()
-            except ProviderFault as fault:
-                # A guest that went off between look and PowerOffVM_Task answers InvalidPowerState: that is no failure.
-                if fault.is_answer_lost or not is_done(self.now()):
-                    raise
+            act()
 
-        return Step(
-            name=name, target=self.target, calls=tuple(calls), look=look, act=act_unless_done_meanwhile, next=next
-        )
+        return Step(name=name, target=self.target, calls=tuple(calls), look=look, act=act_in_time, next=next)
 
     def run(self, what: str, start: Callable[[], vim.Task], *, within_s: float = RECONFIGURE_WITHIN_S) -> t.Any:
         """Run a task to its end and return its result."""
