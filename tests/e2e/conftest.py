@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One lab of the clinic per worker, reset before each test; every test ends with the question whether two copies ever lived."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, Bench
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "split_brain: two live copies are the subject of this test")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
+    try:
+        lab = VsphereLab.start(CLINIC, timing=Timing.fast(), state_dir=tmp_path_factory.mktemp("lab"))
+    except SimulatorMissing as problem:
+        pytest.skip(str(problem))
+    # Fixtures of a whole module are torn down late: whatever they left is past when the lab ends.
+    with lab:
+        yield lab
+
+
+@pytest.fixture
+def bench(lab: VsphereLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    lab.reset()
+    yield Bench(lab, tmp_path)
+    if request.node.get_closest_marker("split_brain") is None:
+        assert lab.control.violations() == [], "two copies of one VM were live at once"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_words_of_the_desk() -> None:
+    """Let no variable of the person at the desk decide a test."""
+    for name in [n for n in os.environ if n.startswith(("DR_", "ANSIBLE_")) and n != "ANSIBLE_COLLECTIONS_PATH"]:
+        del os.environ[name]

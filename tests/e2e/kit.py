@@ -1,0 +1,309 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an end-to-end test holds in its hands: a lab, the technician's commands, and what each of them left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere import VsphereLab
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.soap import Call
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Record
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
+from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
+from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CLINIC = HERE / "clinic.yml"
+PLAY_S = 120.0  # no playbook of this suite may take longer: a hang is a failure, not a wait
+MODULES = "ansible_collections.ferragosto.dr.plugins.modules."
+# Written by a session as such, whatever it does with it.
+_NOT_OF_A_VM = {"Login", "Logout", "CreateContainerView", "DestroyView", "CreateFilter", "DestroyPropertyFilter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task of one host, as it ended."""
+
+    host: str
+    task: str
+    action: str
+    status: str
+    began_at_s: float
+    ended_at_s: float
+    result: dict[str, t.Any]
+
+
+@dataclass(slots=True)
+class Result:
+    """One command of the technician, ended."""
+
+    rc: int
+    out: str
+    err: str
+    took_s: float
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    @property
+    def said(self) -> str:
+        """The text without line breaks and frames: cards wrap their lines."""
+        return " ".join(self.text.split())
+
+    def of(self, action: str, host: str | None = None) -> list[Row]:
+        name = action if "." in action else f"ferragosto.dr.{action}"
+        return [row for row in self.rows if row.action == name and host in (None, row.host) and row.status != "skipped"]
+
+    def card(self, host: str) -> dict[str, t.Any]:
+        """The decision card of a host, the newest that this command drew."""
+        cards = [row.result["cards"] for row in self.of("recovery_plan_info") if host in row.result.get("cards", {})]
+        return cards[-1][host]
+
+    def decision(self, host: str) -> dict[str, t.Any]:
+        return self.card(host)["decision"]
+
+    def outcome(self, host: str) -> str:
+        """How a recovery ended, as the last play says it: "outcome (why)"."""
+        said = [row.result["msg"] for row in self.of("ansible.builtin.debug", host) if row.task.endswith("how it ended")]
+        return said[-1].partition(": ")[2]
+
+
+class Bench:
+    """One lab, one journal, and the hands that work with them. A new one for every test; the lab is only reset."""
+
+    def __init__(self, lab: VsphereLab, folder: Path, inventory: Path = CLINIC) -> None:
+        self.lab, self.control, self.folder, self.inventory = lab, lab.control, folder, inventory
+        self.journal_url = f"sqlite:///{folder / 'journal.sqlite'}"
+        overlay = yaml.load(lab.overlay_path.read_text(encoding="utf-8"), Loader=_Plain)
+        (self._group,) = overlay.values()
+        self._plays = 0
+
+    # --- the inventory's words -----------------------------------------------------------------------------------------
+
+    def site(self, **changes: t.Any) -> dict[str, t.Any]:
+        """dr_site as the lab gives it; ``changes`` go into both endpoints."""
+        site = copy.deepcopy(self._group["vars"]["dr_site"])
+        for end in ("production", "replica"):
+            site[end].update(changes)
+        return site
+
+    def checks(self, host: str) -> list[dict[str, t.Any]]:
+        return self._group["hosts"][host]["dr_checks"]
+
+    def policy(self, **changes: t.Any) -> dict[str, t.Any]:
+        """dr_policy of the clinic with changes: an extra variable replaces the inventory's whole."""
+        usual = yaml.load(CLINIC.read_text(encoding="utf-8"), Loader=_Plain)["clinic"]["vars"]["dr_policy"]
+        usual["job_hook"] = str(ROOT / "clients/hooks/disable_replication_job.yml")
+        usual["deadlines"].update(changes.pop("deadlines", {}))
+        return {**usual, **changes}
+
+    # --- commands ------------------------------------------------------------------------------------------------------
+
+    def command(self, playbook: str, *args: str, limit: str = "", extra: t.Mapping[str, t.Any] | None = None) -> list[str]:
+        name = playbook if playbook.endswith(".yml") else f"ferragosto.dr.{playbook}"
+        command = ["ansible-playbook", name, "-i", str(self.inventory), "-i", str(self.lab.overlay_path), *args]
+        if limit:
+            command += ["--limit", limit]
+        return [*command, "-e", json.dumps({"dr_journal": self.journal_url, **(extra or {})})]
+
+    def environment(self, notes: Path, **more: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
+            "ANSIBLE_CALLBACKS_ENABLED": "note_results",
+            "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+            "ANSIBLE_NOCOWS": "1",
+            "ANSIBLE_FORKS": "8",
+            "NOTE_RESULTS": str(notes),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            **more,
+        }
+
+    def start(
+        self,
+        playbook: str,
+        *args: str,
+        limit: str = "",
+        extra: t.Mapping[str, t.Any] | None = None,
+        env: t.Mapping[str, str] | None = None,
+    ) -> Running:
+        """Start a command and return while it runs."""
+        self._plays += 1
+        return Running(self, self.command(playbook, *args, limit=limit, extra=extra), self._plays, env or {})
+
+    def play(self, playbook: str, *args: str, timeout_s: float = PLAY_S, **more: t.Any) -> Result:
+        """Run a command to its end. ``limit``, ``extra`` (variables) and ``env`` as in ``start``."""
+        return self.start(playbook, *args, **more).wait(timeout_s)
+
+    def module(self, name: str, *, is_check: bool = False, **args: t.Any) -> dict[str, t.Any]:
+        """Run one module in this process, argument spec, provider and wire included; returns what it returned."""
+        given = {"site": self.site(), "journal": self.journal_url, "_ansible_check_mode": is_check, **args}
+        given = {key: value for key, value in given.items() if value is not None}
+        out = io.StringIO()
+        with patch_module_args(given), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+            importlib.import_module(MODULES + name).main()
+        return json.loads(out.getvalue())
+
+    # --- what is left behind -------------------------------------------------------------------------------------------
+
+    def key(self, vm: str) -> str:
+        return ids.vm_key(self.site()["name"], vm)
+
+    def records(self, vm: str | None = None, *kinds: str) -> list[Record]:
+        """Records of the test's journal, oldest first; none when no journal was made."""
+        if not (self.folder / "journal.sqlite").exists():
+            return []
+        journal = open_journal(self.journal_url, clock=SystemClock(), read_only=True)
+        try:
+            return list(journal.records(vm_key=None if vm is None else self.key(vm), kinds=kinds))
+        finally:
+            journal.close()
+
+    def run(self, vm: str) -> dict[str, t.Any]:
+        """The last run of a VM in numbers."""
+        records = self.records(vm)
+        run_id = [r.run_id for r in records if r.kind == "run_opened"][-1]
+        return summary([r for r in records if r.run_id == run_id], run_id, now_s=time.time())
+
+    def changing_calls(self) -> dict[str, int]:
+        """What was called of all that may change a VM, a host or a cluster."""
+        return {m: n for m, n in self.control.calls().items() if Call(m, "", "", b"", "").changes}
+
+    def foreign_calls(self, known: t.Container[str]) -> set[str]:
+        return {m for m in self.control.calls() if m not in known and m not in _NOT_OF_A_VM}
+
+    def shown(self, vm: str) -> dict[str, t.Any]:
+        """Both copies of a VM as vCenter itself shows them, past the proxy: all that an undo must bring back."""
+        lab, session = self.lab, self.lab.session_as("lab-auditor")
+        paths = ["name", "runtime.powerState", "runtime.host", "datastore", "config.hardware.device", "config.extraConfig"]
+        found: dict[str, t.Any] = {}
+        cluster = session.object("ClusterComputeResource", lab.built.cluster)
+        das = session.read([cluster], ["configurationEx"])[cluster._moId]["configurationEx"].dasVmConfig or ()
+        for copy_ in lab.world.copies_of(vm):
+            moid = lab.built.moids[copy_.id]
+            row = session.read([session.object("VirtualMachine", moid)], [*paths, "snapshot"])[moid]
+            host = row["runtime.host"]._moId
+            found[str(copy_.role)] = {
+                "name": row["name"],
+                "power": str(row["runtime.powerState"]),
+                "host": host,
+                "datastores": sorted(d._moId for d in row["datastore"]),
+                "nics": {
+                    str(d.key): (d.connectable.connected, d.connectable.startConnected, d.backing.deviceName)
+                    for d in row["config.hardware.device"]
+                    if hasattr(d, "macAddress")
+                },
+                "snapshots": _snapshots(row.get("snapshot")),
+                "current": row["snapshot"].currentSnapshot._moId if row.get("snapshot") else None,
+                "stamps": {o.key: o.value for o in row["config.extraConfig"] if o.key.startswith("ferragosto") and o.value},
+                "autostart": lab.gate.autostart.starts(host, moid),
+                # an override that says "as the cluster" is as good as none
+                "ha": [o.dasSettings.restartPriority for o in das if o.key._moId == moid and o.dasSettings]
+                not in (["disabled"],),
+            }
+        return found
+
+    def copy(self, vm: str, role: str) -> dict[str, t.Any]:
+        """One copy as the world knows it."""
+        return self.control.world()["copies"][self.lab.world.copy_of(vm, Role(role)).id]
+
+    def serving(self, vm: str) -> str:
+        """Which copy serves now: "production", "replica", or "" for none."""
+        found = self.lab.world.serving_copy(vm)
+        return "" if found is None else str(found.role)
+
+    def await_serving(self, vm: str, role: str, within_s: float = 10.0) -> None:
+        deadline = time.monotonic() + within_s
+        while self.serving(vm) != role:
+            assert time.monotonic() < deadline, f"{vm}: {self.serving(vm) or 'no copy'} serves, not the {role}"
+            time.sleep(0.05)
+
+
+class Running:
+    """A command that runs. Its output goes to files, so that it can be read while it grows."""
+
+    def __init__(self, bench: Bench, command: list[str], number: int, env: t.Mapping[str, str]) -> None:
+        self._notes = bench.folder / f"play{number}.notes"
+        self.out_path, self._err_path = bench.folder / f"play{number}.out", bench.folder / f"play{number}.err"
+        self.began_at_s = time.time()
+        with self.out_path.open("wb") as out, self._err_path.open("wb") as err:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=bench.environment(self._notes, **env),
+                cwd=bench.folder,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return self.out_path.read_text(encoding="utf-8", errors="replace")
+
+    def await_said(self, words: str, within_s: float = 60.0) -> None:
+        deadline = time.monotonic() + within_s
+        while words not in self.said():
+            assert self.process.poll() is None, f"ended before it said {words!r}:\n{self.said()[-3000:]}"
+            assert time.monotonic() < deadline, f"never said {words!r}:\n{self.said()[-3000:]}"
+            time.sleep(0.05)
+
+    def wait(self, timeout_s: float = PLAY_S) -> Result:
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended after {timeout_s:.0f} s:\n{self.said()[-4000:]}") from None
+        finally:
+            self.end()
+        rows = self._notes.read_text(encoding="utf-8").splitlines() if self._notes.exists() else []
+        return Result(
+            rc=self.process.returncode,
+            out=self.said(),
+            err=self._err_path.read_text(encoding="utf-8", errors="replace"),
+            took_s=time.time() - self.began_at_s,
+            rows=[Row(**json.loads(row)) for row in rows],
+        )
+
+    def end(self) -> None:
+        """Leave no process of the command behind: it has a session of its own."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+def _snapshots(tree: t.Any) -> list[tuple[str, str, str]]:
+    found, waiting = [], list(tree.rootSnapshotList) if tree else []
+    while waiting:
+        node = waiting.pop()
+        found.append((node.snapshot._moId, node.name, node.createTime.isoformat()))
+        waiting.extend(node.childSnapshotList or [])
+    return sorted(found)
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads Ansible's ``!unsafe`` text as text."""
+
+
+_Plain.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
