@@ -136,7 +136,10 @@ class _Plain(yaml.SafeLoader):
     """Reads Ansible's ``!unsafe`` text as text."""
 
 
-_Plain.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+_Plain.yaml_constructors = {
+    **yaml.SafeLoader.yaml_constructors,
+    "!unsafe": yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"],
+}
 
 
 if __name__ == "__main__":

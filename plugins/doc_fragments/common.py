@@ -187,6 +187,7 @@ def _options(head: str, suboptions: str) -> str:
     return f"options:\n{textwrap.indent(head, '  ')}\n    suboptions:\n{textwrap.indent(suboptions, '      ')}\n"
 
 
+# Texts that are put together have a type: the linter of YAML reads plain assignments alone, as literals.
 class ModuleDocFragment:
     """The options that the modules of the action group share."""
 
@@ -203,18 +204,20 @@ options:
     type: dict
 """
 
-    SITE = _options(
+    SITE: str = _options(
         "site:\n  description: The site, in the form of the inventory variable C(dr_site).\n  type: dict\n  required: true",
         _SITE,
     )
 
-    SITE_OPTIONAL = _options(
+    SITE_OPTIONAL: str = _options(
         "site:\n  description: One site, in the form of the inventory variable C(dr_site).\n  type: dict", _SITE
     )
 
-    SITES = _options("sites:\n  description: Many sites of the form of O(site).\n  type: list\n  elements: dict", _SITE)
+    SITES: str = _options(
+        "sites:\n  description: Many sites of the form of O(site).\n  type: list\n  elements: dict", _SITE
+    )
 
-    PLAN = (
+    PLAN: str = (
         _options(
             "vms:\n  description: The VMs to assess, as the filter P(ferragosto.dr.protected_vms#filter) makes them.\n"
             "  type: list\n  elements: dict\n  required: true",

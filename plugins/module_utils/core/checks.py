@@ -159,7 +159,7 @@ def _timeout(given: Mapping[str, t.Any], at: str) -> float:
 def _host_port(value: object, variable: str) -> tuple[str | None, int]:
     fix = 'write a port, or "host:port" ("[2001:db8::1]:1433" for IPv6)'
     if isinstance(value, str) and ":" in value:
-        host, _, port = value.strip().rpartition(":")
+        host, dummy, port = value.strip().rpartition(":")
         if host.count(":") and not host.startswith("["):
             raise bad(variable, value, "is an IPv6 address without brackets", fix)
         return _host(host, variable), whole(port, variable, least=1, most=65535)

@@ -66,7 +66,11 @@ def _checked(items: Sequence[PlanItem]) -> Mapping[str, PlanItem]:
     for item in items:
         if item.host in by_host:
             raise BadInput(what="plan the waves", why=f"{item.host} is listed twice", next="list each VM once")
-        if type(item.priority) is not int or not FIRST_GROUP <= item.priority <= LAST_GROUP:
+        if (
+            isinstance(item.priority, bool)
+            or not isinstance(item.priority, int)
+            or not FIRST_GROUP <= item.priority <= LAST_GROUP
+        ):
             raise BadInput(
                 what="plan the waves",
                 why=f"dr_priority of {item.host} is {item.priority!r}",

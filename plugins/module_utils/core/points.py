@@ -15,7 +15,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import PointKind, RecoveryPoint, ReplicaKind, Vm
 
 # "latest", {"before": seconds since the epoch} or {"id": a point's id}
-Choice: t.TypeAlias = "str | Mapping[str, float | str]"
+Choice: t.TypeAlias = t.Union[str, Mapping[str, t.Union[float, str]]]
 
 _CHOICES = "write 'latest', {before: seconds since 1970} or {id: the point's id}"
 _FOREIGN = {

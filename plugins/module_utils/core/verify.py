@@ -16,7 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import GuestOutcome, GuestWait
 
 # One id, or all the words by which the copy may call itself (platform id, name).
-Expected: t.TypeAlias = "str | Collection[str] | None"
+Expected: t.TypeAlias = t.Union[str, Collection[str], None]
 _ORDER = {"tcp": 0, "http": 1}
 NO_CHECK = "no check is declared (dr_checks): nothing but the guest can vouch for it"
 

@@ -21,7 +21,7 @@ def ask_all(questions: Sequence[Callable[[], T]], *, within_s: float, late: Call
     """
     answers: dict[int, T] = {}
     failures: dict[int, BaseException] = {}
-    done = [threading.Event() for _ in questions]
+    done = [threading.Event() for dummy in questions]
 
     def ask(number: int) -> None:
         try:

@@ -53,7 +53,7 @@ def fetch(request: Request) -> Answer:
     """Ask once, following a few redirects. Raise ProbeError with the reason."""
     deadline = time.monotonic() + request.timeout_s
     url = request.url
-    for _ in range(MAX_REDIRECTS + 1):
+    for dummy in range(MAX_REDIRECTS + 1):
         answer = _one(request, url, deadline)
         target = answer.headers.get("location")
         if answer.status not in _REDIRECTS or not target or request.method != "GET":

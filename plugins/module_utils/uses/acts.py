@@ -26,7 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.session import Look,
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.item import read_choice
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.verification import service_reading
 
-Params: t.TypeAlias = "Mapping[str, t.Any]"
+Params: t.TypeAlias = Mapping[str, t.Any]
 Result: t.TypeAlias = "dict[str, t.Any]"
 
 

@@ -21,7 +21,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.uses.examine import 
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.item import Item, read_items
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.query import search
 
-Params: t.TypeAlias = "Mapping[str, t.Any]"
+Params: t.TypeAlias = Mapping[str, t.Any]
 WORKERS = 16
 _WELL = frozenset({Verdict.HEALTHY, Verdict.GUEST_TOOLS_MISSING})
 

@@ -15,7 +15,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.keeper import LeaseKeeper
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
 
-Params: t.TypeAlias = "Mapping[str, t.Any]"
+Params: t.TypeAlias = Mapping[str, t.Any]
 Result: t.TypeAlias = "dict[str, t.Any]"
 
 # What of the card is kept with the decision: enough to read the run months later, nothing that grows with the site.

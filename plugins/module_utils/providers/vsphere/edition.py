@@ -17,7 +17,7 @@ FREE_EDITION = "esxbasic"  # editionKey of the free hypervisor, in lower case
 def refusals(production: Client, replica: Client) -> dict[str, str]:
     """Return what cannot be done between these ends, by operation, each with the reason."""
     found: dict[str, str] = {}
-    for client in {production, replica}:
+    for client in dict.fromkeys((production, replica)):
         if is_read_only(client):
             words = f"the licence of {client.address} is the free one, whose API only reads (RestrictedVersion)"
             found.update(dict.fromkeys(("power", "promote", "migrate", "clone"), words))

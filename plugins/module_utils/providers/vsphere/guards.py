@@ -174,8 +174,8 @@ def ha_back(copy: Copy, *, was_on: bool, words: Mapping[str, str] | None) -> Ste
 def _autostart_entry(
     client: Client, manager: vim.host.AutoStartManager, vm: vim.VirtualMachine
 ) -> vim.host.AutoStartManager.AutoPowerInfo | None:
-    shown = client.retrieve([manager], ["config.powerInfo"]).get(manager._GetMoId(), {})
-    entries = shown.get("config.powerInfo") or ()
+    config = client.retrieve([manager], ["config"]).get(manager._GetMoId(), {}).get("config")
+    entries = config.powerInfo if config is not None else ()
     return next((e for e in entries if e.key is not None and e.key._GetMoId() == vm._GetMoId()), None)
 
 

@@ -38,9 +38,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.po
     protective_point,
     revert_to,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.settle import commit, undo_promotion
-
-__all__ = ["commit", "promote", "undo_promotion"]
 
 _AGAIN = "then run the same command again"
 

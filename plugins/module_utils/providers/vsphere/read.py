@@ -25,7 +25,7 @@ NO_RESTART = "disabled"  # restartPriority of a VM that HA leaves alone
 STARTS = "poweron"  # startAction of a VM that its host starts
 CLUSTER_PATH = "configurationEx"
 LAST_HOST = "last host"  # remembered beside the vendor's properties, under the VM's handle
-AUTOSTART_PATH = "config.powerInfo"
+AUTOSTART_PATH = "config"
 
 
 def read_endpoint(client: Client, *, node: str, clock: Clock) -> EndpointReading:
@@ -182,7 +182,8 @@ def _host_of(client: Client, name: str) -> str:
 
 def _has_autostart(handle: str, shown: Mapping[str, t.Any]) -> bool:
     """Tell whether its host starts this VM, also where autostart as a whole is switched off just now."""
-    entries = shown.get(AUTOSTART_PATH) or ()
+    config = shown.get(AUTOSTART_PATH)
+    entries = config.powerInfo if config is not None else ()
     return any(entry.key._moId == handle and str(entry.startAction).lower() == STARTS for entry in entries)
 
 
