@@ -17,6 +17,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Heartbeat, Power, Tools
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.registry import open_site
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import edition
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import read_endpoint, refresh
 from ansible_collections.ferragosto.dr.tests.unit.vsphere.conftest import SystemClock, vcsim_process
 
@@ -319,6 +320,19 @@ def test_what_a_standalone_esxi_cannot_do_is_refused_in_words(site_of, esxi_port
     assert "standalone ESXi" in site_of(esxi_port, vcenter_port).refusals()["migrate"]
     assert site_of(vcenter_port, vcenter_port).refusals() == {}
     assert site_of(1, vcenter_port).refusals() == {}
+
+
+@pytest.mark.parametrize(
+    ("edition_key", "is_free"), [("esxBasic", True), ("esxEnterprisePlus", False), ("eval", False)]
+)
+def test_a_free_licence_is_told_where_the_account_may_read_it(
+    open_client, esxi_port, monkeypatch, edition_key, is_free
+):
+    client = open_client(esxi_port)
+    licence = vim.LicenseManager.LicenseInfo(editionKey=edition_key)
+    monkeypatch.setattr(client, "retrieve", lambda objects, paths: {objects[0]._moId: {"licenses": [licence]}})
+    assert edition.is_read_only(client) is is_free
+    assert ("power" in edition.refusals(client, client)) is is_free
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones(spec_for):
