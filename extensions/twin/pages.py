@@ -93,7 +93,7 @@ class _Page:
                 return None
             del data["is_corrupted"]  # a guest does not know it
             status = "ok" if mode is Service.OK else "error"
-            body = {
+            body: dict[str, object] = {
                 "status": status,
                 "vm": copy.vm,
                 "copy": copy.id,

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import BadInventory
-from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import LabRunning, VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
 
@@ -40,7 +40,7 @@ def main() -> int:
                 lab.control.begin_story()
             print(lab.overlay_path, flush=True)
             over.wait()
-    except (BadInventory, SimulatorMissing) as problem:
+    except (BadInventory, LabRunning, SimulatorMissing) as problem:
         print(f"lab: {problem}", file=sys.stderr)
         return 2
     return 0

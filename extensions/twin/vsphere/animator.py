@@ -166,9 +166,10 @@ class Animator:
         edits = []
         for device in row["config.hardware.device"]:
             if isinstance(device, vim.vm.device.VirtualDisk):
-                self._move_disk(device.backing.fileName, store)
-                device.backing.fileName = _on(store, device.backing.fileName)
-                device.backing.datastore = None
+                backing: t.Any = device.backing
+                self._move_disk(backing.fileName, store)
+                backing.fileName = _on(store, backing.fileName)
+                backing.datastore = None
                 edits.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=device))
         paths = {
             f"config.files.{word}": _on(store, path)

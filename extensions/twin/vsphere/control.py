@@ -265,6 +265,7 @@ class Control:
         changes = []
         for device in devices:
             if isinstance(device, vim.vm.device.VirtualEthernetCard):
-                device.connectable.connected = device.connectable.startConnected = is_connected
+                plug: t.Any = device.connectable
+                plug.connected = plug.startConnected = is_connected
                 changes.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=device))
         self._act(vm, role, user, "ReconfigVM_Task", vim.vm.ConfigSpec(deviceChange=changes))

@@ -143,7 +143,7 @@ class Gate:
         }
         try:
             outcome: dict[str, t.Any] = {}
-            answer = self.change(call, lambda: upstream.send("POST", "/sdk", call.body, headers), outcome)
+            answer = self.change(call, lambda *_: upstream.send("POST", "/sdk", call.body, headers), outcome)
         finally:
             upstream.close()
         if not answer.is_ok:

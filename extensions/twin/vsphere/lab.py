@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import secrets
+import shutil
 import ssl
 import tempfile
 import threading
@@ -42,6 +44,10 @@ USER = "dr-operator@vsphere.local"
 BLIND_USER = "no-rights@vsphere.local"
 
 
+class LabRunning(RuntimeError):
+    """Another lab holds the state folder."""
+
+
 class VsphereLab:
     """Use ``VsphereLab.start(...)`` as a context manager; everything it started ends with it."""
 
@@ -52,7 +58,6 @@ class VsphereLab:
         self.blind_user = BLIND_USER  # same password; sees hosts and no VM
         self.ca = trustme.CA()
         self.ca_path = state_dir / "ca.pem"
-        self.ca.cert_pem.write_to_path(str(self.ca_path))
         self.past_violations: list[Violation] = []
         self._lock = threading.RLock()
         self._vcsim: Vcsim | None = None
@@ -64,6 +69,7 @@ class VsphereLab:
         self._pages: GuestPages | None = None
         self._proxy: Proxy | None = None
         self._doors: list[Door] = []
+        self._folder_lock: t.IO[str] | None = None
         self.control = Control(self)
 
     @classmethod
@@ -132,6 +138,8 @@ class VsphereLab:
     # --- life --------------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        self._lock_folder()
+        self.ca.cert_pem.write_to_path(str(self.ca_path))
         self._stand_up()
         self._pages = GuestPages(self.world)
         ports = {vm.vm: self._pages.add(vm.vm) for vm in self.wish.vms}
@@ -161,6 +169,16 @@ class VsphereLab:
         self.animator.start()
         self._proxy.open()
 
+    def _lock_folder(self) -> None:
+        """Keep a second lab out of this folder, and sweep out what a killed one left."""
+        self._folder_lock = (self.state_dir / "lock").open("w")
+        try:
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LabRunning(f"a lab runs in {self.state_dir} already: end it, or name another --state-dir") from None
+        for left in self.state_dir.glob("vcsim-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def _stand_up(self) -> None:
         """A fresh vcsim with the site in it, and a fresh world."""
         vcsim = Vcsim(self.user, self.password, scratch=self.state_dir)
@@ -183,6 +201,7 @@ class VsphereLab:
                 self.gate.autostart.enlist(built.hosts[self.wish.production.node], moid, order)
 
     def _describe_hosts(self) -> None:
+        self.gate.facts.networks = tuple(m for m in self.built.networks if m.startswith("network-"))
         for node, moid in self.built.hosts.items():
             shape = self.wish.hosts.get(node, HostWish())
             memory_bytes = self.world.hosts[node].memory_bytes
@@ -237,6 +256,8 @@ class VsphereLab:
                     vcsim.end()
             if self._pages is not None:
                 self._pages.end()
+            if self._folder_lock is not None:
+                self._folder_lock.close()
 
     def _refresh_pages(self) -> None:
         if self._pages is not None:

@@ -121,9 +121,10 @@ class _Request(BaseHTTPRequestHandler):
         body = self._body()
         call = parse_call(body, self.headers.get("Cookie", ""))
         if self.path.rstrip("/") in ("/sdk", "/sdk/vimService") and call.method:
+            sent = body
 
-            def forward(port: int | None = None, changed: bytes | None = None) -> Answer:
-                return self._forward(body if changed is None else changed, call.session, port)
+            def forward(port: int | None = None, body: bytes | None = None) -> Answer:
+                return self._forward(sent if body is None else body, call.session, port)
 
             self._reply(self.server.gate.soap(call, forward))
         else:
@@ -162,12 +163,10 @@ class _Request(BaseHTTPRequestHandler):
         return self._upstream.send(self.command, self.path, body, headers)
 
     def _reply(self, answer: Answer) -> None:
-        self.send_response_only(answer.status)
-        for key, value in answer.headers:
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        head = b"".join(self._headers_buffer) + b"\r\n"  # type: ignore[attr-defined]
-        self._headers_buffer = []
+        lines = [f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}"]
+        lines += [f"{key}: {value}" for key, value in answer.headers]
+        lines += [f"Content-Length: {len(answer.body)}", "", ""]
+        head = "\r\n".join(lines).encode("latin-1")
         # one segment for head and body: with two, a client's delayed ACK costs 40 ms
         self.wfile.write(head + (b"" if self.command == "HEAD" else answer.body))
 

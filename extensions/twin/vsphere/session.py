@@ -49,9 +49,10 @@ class Session:
         self.user, self._port = user, port
         self._stub = SoapStubAdapter(host="127.0.0.1", port=-port, path="/sdk", version="vim.version.v8_0_0_1")
         self._stub.cookie = _login(port, user)
-        self.content: vim.ServiceInstanceContent = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
+        # its stubs say "may be absent" of every manager
+        self.content: t.Any = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
         self.stub = self._stub
-        self.datacenter: vim.Datacenter = self.content.rootFolder.childEntity[0]
+        self.datacenter: t.Any = self.content.rootFolder.childEntity[0]
 
     def object(self, kind: str, moid: str) -> t.Any:
         """The managed object with this id, e.g. ``object("VirtualMachine", "vm-42")``."""

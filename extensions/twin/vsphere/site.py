@@ -77,7 +77,7 @@ def nics_of(devices: t.Iterable[t.Any], networks: dict[str, str]) -> tuple[Nic, 
     found = []
     for device in devices:
         if isinstance(device, vim.vm.device.VirtualEthernetCard):
-            backing = device.backing
+            backing: t.Any = device.backing
             name = getattr(backing, "deviceName", None)
             if name is None and getattr(backing, "port", None) is not None:
                 name = networks.get(backing.port.portgroupKey, backing.port.portgroupKey)
@@ -141,8 +141,9 @@ class Builder:
             host = session.finish(cluster.AddHost_Task(spec, True))
             pool = cluster.resourcePool
         else:
-            compute = session.finish(self._datacenter.hostFolder.AddStandaloneHost_Task(spec, None, True))
-            host, pool = compute.host[0], compute.resourcePool
+            # vcsim's task brings the host, real vCenter's its compute resource
+            host = session.finish(self._datacenter.hostFolder.AddStandaloneHost_Task(spec, None, True))
+            pool = session.read([host], ["parent"])[host._moId]["parent"].resourcePool
         folder = self._scratch / f"datastore-{host._moId}"
         folder.mkdir()
         row = session.read([host], ["configManager.datastoreSystem"])[host._moId]
@@ -246,7 +247,7 @@ class Builder:
             addressType="generated",
         )
         shown = guest_properties(Phase.OFF, has_tools=has_tools, address="")
-        change = vim.vm.device.VirtualDeviceSpec
+        change: t.Any = vim.vm.device.VirtualDeviceSpec
         spec = vim.vm.ConfigSpec(
             name=name,
             memoryMB=memory_mb,

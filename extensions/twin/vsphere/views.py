@@ -17,6 +17,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.vsphere.site import BACKD
 _OBJECT = re.compile(rb'(?=<obj type=")')
 _KIND = re.compile(rb'<obj type="(HostSystem|Datastore)"[^>]*>([^<]+)</obj>')
 _STORE = re.compile(rb'<ManagedObjectReference [^>]*type="Datastore"[^>]*>([^<]*)</ManagedObjectReference>')
+_NETWORK = re.compile(rb'(<ManagedObjectReference [^>]*type="Network"[^>]*>)([^<]*)(</ManagedObjectReference>)')
 _VCSIM_DISK = 10 * 2**40
 _EVENT = re.compile(rb'<(returnval|Event) [^>]*?:type="\w*Event\w*"[^>]*>.*?</\1>', re.S)
 _USER = re.compile(rb"<userName>([^<]*)</userName>")
@@ -39,6 +40,7 @@ class HostFacts:
 class Facts:
     hosts: dict[str, HostFacts] = field(default_factory=dict)  # by moid
     datastores: dict[str, int] = field(default_factory=dict)  # capacity in bytes, by moid
+    networks: tuple[str, ...] = ()  # moids; every host has them all
 
 
 def correct(body: bytes, facts: Facts) -> bytes:
@@ -71,9 +73,20 @@ def _corrected(part: bytes, kind: str, moid: str, facts: Facts) -> bytes:
     part = _put(part, b"overallMemoryUsage", host.memory_used_mb)
     part = _put(part, b"numCpuCores", host.cpus)
     part = _put(part, b"numCpuThreads", host.cpus * 2)
+    part = _networks(part, facts.networks)
     if host.is_lost:
         part = _put(part, b"connectionState", "notResponding")
     return part
+
+
+def _networks(part: bytes, networks: tuple[str, ...]) -> bytes:
+    """Add the port groups that vcsim makes in the datacenter and forgets at the hosts."""
+    shown = _NETWORK.search(part)
+    if shown is None:
+        return part
+    known = {m.group(2).decode() for m in _NETWORK.finditer(part)}
+    more = b"".join(shown.group(1) + n.encode() + shown.group(3) for n in networks if n not in known)
+    return part[: shown.end()] + more + part[shown.end() :]
 
 
 def _put(part: bytes, leaf: bytes, value: object) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import typing as t
+from functools import partial
 
 import pytest
 from pyVmomi import vim
@@ -30,6 +32,7 @@ def test_a_client_sees_the_site_that_the_inventory_names(client: Client) -> None
     host = client.host("esx2.luca.example")
     assert host.summary.hardware.memorySize == 64 * 2**30
     assert [d.name for d in host.datastore] == ["esx2-local"]
+    assert {n.name for n in host.network} == {"VM Network", "dr-isolated"}
 
 
 def test_replicas_have_a_point_for_every_night(client: Client) -> None:
@@ -68,12 +71,16 @@ def test_a_crash_leaves_an_event_a_red_heartbeat_and_a_dead_page(client: Client,
     assert vm.runtime.powerState == "poweredOn"
 
 
+def has_crashed(client: Client, vm: t.Any, times: int) -> bool:
+    return len(client.events(vm, "VmGuestOSCrashedEvent")) == times
+
+
 def test_the_story_ends_in_a_blue_screen_after_every_reset(client: Client, lab: VsphereLab) -> None:
     assert lab.control.begin_story() == "gestionale"
     vm = client.vm("gestionale")
     for expected in (2, 3):
         client.finish(vm.ResetVM_Task())
-        wait_for(lambda n=expected: len(client.events(vm, "VmGuestOSCrashedEvent")) == n, 5, f"{expected} crashes")
+        wait_for(partial(has_crashed, client, vm, expected), 5, f"{expected} crashes")
     assert client.page("gestionale") == "refused"
 
 
@@ -185,7 +192,7 @@ def test_an_event_collector_reads_over_the_lab_s_own_events(client: Client) -> N
     spec = wanted(entity=wanted.ByEntity(entity=vm, recursion="self"))
     collector = client.content.eventManager.CreateCollectorForEvents(spec)
     collector.RewindCollector()
-    told = []
+    told: list[str] = []
     while page := collector.ReadNextEvents(2):
         told.extend(type(e).__name__.rpartition(".")[2] for e in page)
     assert told == ["VmPoweredOnEvent", "VmReconfiguredEvent"]
