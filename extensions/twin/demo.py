@@ -26,6 +26,7 @@ import yaml
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import iso
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
@@ -107,6 +108,7 @@ def conclude(
         "provider": provider,
         "rto_achieved_s": found.get("rto_achieved_s"),
         "rto_target_s": found.get("rto_target_s"),
+        "point": found.get("point"),
         "rpo_achieved_s": found.get("rpo_achieved_s"),
         "home": page.get("host") == lab.wish.production.node,
         "steps": found.get("steps", []),
@@ -122,11 +124,12 @@ def say(outcome: t.Mapping[str, t.Any], page: t.Mapping[str, t.Any]) -> str:
         return (
             f"\n{outcome['vm']}: the service does not answer. Outcome: {outcome['outcome']}. See {OUT / 'outcome.json'}"
         )
-    data = page.get("data") or {}
+    point = outcome["point"] or {}
+    as_of = f"with the data of {iso(point['created_at_s'])}" if point else "with its own data"
     rto, target = outcome["rto_achieved_s"], outcome["rto_target_s"]
     return (
         f"\n{outcome['vm']} is Online: answered by {page.get('copy_name')} on {page.get('host')},"
-        f" with the data of {data.get('as_of')}.\n"
+        f" {as_of}.\n"
         f"Outcome {outcome['outcome']}; RTO {rto} s of {target} s; split brain seen: {outcome['split_brain_seen']}.\n"
         f"Written: {OUT / 'outcome.json'}"
     )

@@ -97,6 +97,10 @@ summary:
   description: Outcome, marks T0 to T13, RTO and RPO achieved and promised, steps with times.
   returned: when O(state=closed)
   type: dict
+line:
+  description: How the run ended, in one line.
+  returned: when O(state=closed)
+  type: str
 message:
   description: Message for the customer, in his language.
   returned: when O(state=closed)

@@ -45,6 +45,20 @@ def summary(records: Sequence[Record], run_id: str, *, now_s: float) -> dict[str
     }
 
 
+def line(found: t.Mapping[str, t.Any]) -> str:
+    """Say how a run ended in one line."""
+    said = [str(found["outcome"])]
+    achieved, target = found["rto_achieved_s"], found["rto_target_s"]
+    if achieved is not None:
+        promised = f" of {clock.say_duration(target)} promised" if target else ""
+        said.append(f"the service answered after {clock.say_duration(achieved)}{promised}")
+    if found["point"] is not None and found["rpo_achieved_s"] is not None:
+        said.append(f"{clock.say_duration(found['rpo_achieved_s'])} of data lost")
+    if found["outcome"] == "refused" and found["why"]:
+        said.append(str(found["why"]))
+    return "; ".join(said)
+
+
 def steps(records: Sequence[Record]) -> list[dict[str, t.Any]]:
     """Return every act of the run with its times; what was interrupted has no end."""
     found: list[dict[str, t.Any]] = []

@@ -136,7 +136,9 @@ def _closed(session: Session, params: Params, run: runs.Run) -> Result:
     found = summary.summary(records, run.run_id, now_s=session.clock.now_s())
     # Undo and commit are the technician's business: the customer was told when his service came back.
     text = _message(session, params, found) if params["outcome"] in message.OUTCOMES else ""
-    return {"summary": found, "message": text}
+    if text:
+        session.progress.show(text)
+    return {"summary": found, "message": text, "line": summary.line(found)}
 
 
 def _message(session: Session, params: Params, found: Mapping[str, t.Any]) -> str:

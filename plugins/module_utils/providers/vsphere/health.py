@@ -138,11 +138,19 @@ def to_event(one: t.Any) -> Event:
     )
 
 
+# What a technician calls it, where the event's name says it badly.
+_OWN_WORDS = {"VmGuestOSCrashedEvent": "the guest operating system crashed (blue screen or panic)"}
+
+
 def _own_words(name: str, task: str, one: t.Any) -> str:
     """Say what happened where the server only names the kind of event: VmPoweredOffEvent -> "vm powered off on esx1"."""
-    words = f"task {task}" if task else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Event")).lower()
+    words = f"task {task}" if task else _OWN_WORDS.get(name) or _spelled(name)
     host = getattr(getattr(one, "host", None), "name", None)
     return words + (f" on {host}" if host else "")
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Event")).lower()
 
 
 # --- waiting for the guest -------------------------------------------------------------------------------------------
