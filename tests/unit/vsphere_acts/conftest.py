@@ -148,13 +148,13 @@ class Sim:
 
     # --- the site -----------------------------------------------------------------------------------------------------
 
-    def host(self, name: str) -> vim.HostSystem:
+    def host(self, name: str) -> t.Any:
         return self._named(vim.HostSystem, name)
 
-    def store(self, name: str) -> vim.Datastore:
+    def store(self, name: str) -> t.Any:
         return self._named(vim.Datastore, name)
 
-    def cluster(self) -> vim.ClusterComputeResource:
+    def cluster(self) -> t.Any:
         return self._named(vim.ClusterComputeResource, "DC0_C0")
 
     def _named(self, kind: type, name: str) -> t.Any:
@@ -179,7 +179,7 @@ class Sim:
     def make_vm(self, name: str, *, host: str, store: str = "LocalDS_0", nics: tuple[bool, ...] = (True,)) -> str:
         """Make a VM with one disk and a NIC for each flag (starts connected); return its handle."""
         number = next(_numbers)
-        change = vim.vm.device.VirtualDeviceSpec
+        change: t.Any = vim.vm.device.VirtualDeviceSpec
         devices = [
             change(
                 operation="add",
@@ -210,7 +210,7 @@ class Sim:
         return str(self.task(lambda: folder.CreateVM_Task(spec, pool, self.host(host)))._moId)
 
     def raw(self, handle: str) -> vim.VirtualMachine:
-        return self.client.object(vim.VirtualMachine, handle)
+        return t.cast("vim.VirtualMachine", self.client.object(vim.VirtualMachine, handle))
 
     def vm(self, handle: str) -> Vm:
         return refresh(self.client, Vm(id=handle, handle=handle, name=handle, host="", power=Power.UNKNOWN))
@@ -260,14 +260,19 @@ class Sim:
             extension = vim.Extension(
                 key="tests", description=words, version="1", taskList=kinds, lastHeartbeatTime=now()
             )
-            self.client.content.extensionManager.RegisterExtension(extension)
-        manager = self.client.content.taskManager
+            self._there(self.client.content.extensionManager).RegisterExtension(extension)
+        manager = self._there(self.client.content.taskManager)
         task = manager.CreateTask(self.raw(handle), kind, "tester", True, None, None).task
-        self.extra(handle, recentTask=vim.Task.Array([task]))
-        return task
+        self.extra(handle, recentTask=t.cast("t.Any", vim.Task).Array([task]))
+        return t.cast("vim.Task", task)
+
+    @staticmethod
+    def _there(manager: t.Any) -> t.Any:
+        assert manager is not None
+        return manager
 
     def _extensions(self) -> list[vim.Extension]:
-        manager = self.client.content.extensionManager
+        manager = self._there(self.client.content.extensionManager)
         return list(self.client.retrieve([manager], ["extensionList"])[manager._moId].get("extensionList") or ())
 
     def post_crash(self, handle: str) -> None:
@@ -282,7 +287,7 @@ class Sim:
             host=vim.event.HostEventArgument(host=host, name="x"),
             template=False,
         )
-        self.client.call("post", self.client.content.eventManager.PostEvent, crash, None)
+        self.client.call("post", self._there(self.client.content.eventManager).PostEvent, crash, None)
 
     def ha_override(self, handle: str) -> str | None:
         """The restart priority of the VM's own, as the cluster shows it."""

@@ -60,7 +60,9 @@ def events_of(sim: Sim, handle: str) -> list[vim.event.Event]:
     spec = vim.event.EventFilterSpec(
         entity=vim.event.EventFilterSpec.ByEntity(entity=sim.raw(handle), recursion="self")
     )
-    return list(sim.client.call("read", sim.client.content.eventManager.QueryEvents, spec))
+    manager = sim.client.content.eventManager
+    assert manager is not None
+    return list(sim.client.call("read", manager.QueryEvents, spec))
 
 
 def test_a_question_fails_the_power_on_at_once_instead_of_waiting_for_ever(sim: Sim) -> None:

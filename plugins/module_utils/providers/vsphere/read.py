@@ -22,6 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.fa
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import vim
 
 NO_RESTART = "disabled"  # restartPriority of a VM that HA leaves alone
+FOLLOWS_CLUSTER = "clusterRestartPriority"  # an override that overrides nothing
 STARTS = "poweron"  # startAction of a VM that its host starts
 CLUSTER_PATH = "configurationEx"
 LAST_HOST = "last host"  # remembered beside the vendor's properties, under the VM's handle
@@ -197,5 +198,7 @@ def _has_ha(handle: str, shown: Mapping[str, t.Any]) -> bool:
     for own in config.dasVmConfig if config is not None else ():
         if own.key._moId == handle:
             settings = own.dasSettings
-            return NO_RESTART not in (own.restartPriority, settings.restartPriority if settings is not None else None)
+            words = {own.restartPriority, settings.restartPriority if settings is not None else None}
+            if words - {None, FOLLOWS_CLUSTER}:
+                return NO_RESTART not in words
     return bool(default != NO_RESTART)
