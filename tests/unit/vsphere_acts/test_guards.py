@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import keepsake, read
 from pyVmomi import vim
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import keepsake, read
 
 
 @pytest.mark.parametrize(
