@@ -10,6 +10,7 @@ refused, as they are at a machine that is down.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import socket
 import threading
@@ -92,6 +93,7 @@ class _Page:
             if mode is Service.HANGING:
                 return None
             del data["is_corrupted"]  # a guest does not know it
+            data["as_of"] = dt.datetime.fromtimestamp(data["as_of_s"], dt.UTC).isoformat(timespec="seconds")
             status = "ok" if mode is Service.OK else "error"
             body: dict[str, object] = {
                 "status": status,

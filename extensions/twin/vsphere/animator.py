@@ -13,6 +13,7 @@ import os
 import threading
 import typing as t
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyVmomi import vim, vmodl
@@ -39,6 +40,15 @@ _LOG = logging.getLogger(__name__)
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The part of a VM's configuration that a snapshot holds and that a recovery cares for."""
+
+    extra: dict[str, str]
+    annotation: str
+    plugs: dict[int, bool]  # NIC key -> startConnected
+
+
 class Animator:
     """One per vcsim. ``acting`` is held around every call that changes vcsim until the world has seen its effect."""
 
@@ -48,6 +58,7 @@ class Animator:
         self._boot_times: dict[str, t.Any] = {}
         self._points: dict[str, str] = {}  # snapshot moid -> VM moid
         self._current_point: dict[str, str] = {}
+        self._kept: dict[str, _Kept] = {}  # snapshot moid -> the configuration it holds
         self._shutdown_by: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="animator", daemon=True)
@@ -143,18 +154,43 @@ class Animator:
             was_restarted=power is Power.ON and copy.power is Power.ON and last is not None and booted != last,
         )
         self._boot_times[moid] = booted
-        self._take_points(moid, copy_id, row.get("snapshot"))
+        self._take_points(moid, copy_id, row.get("snapshot"), row)
 
-    def _take_points(self, moid: str, copy_id: str, tree: t.Any) -> None:
+    def _take_points(self, moid: str, copy_id: str, tree: t.Any, row: dict[str, t.Any]) -> None:
         found, waiting = [], list(tree.rootSnapshotList) if tree else []
         while waiting:
             node = waiting.pop()
             waiting.extend(node.childSnapshotList or [])
             found.append(node.snapshot._moId)
             self._points[node.snapshot._moId] = moid
+            if node.snapshot._moId not in self._kept:
+                self._kept[node.snapshot._moId] = _kept(row)
         self.world.points_seen(copy_id, found)
         if tree and tree.currentSnapshot:
             self._current_point[moid] = tree.currentSnapshot._moId
+
+    def restore(self, kind: str, moid: str) -> None:
+        """Bring back the configuration that a snapshot holds, after a revert to it: vcsim leaves it as it is."""
+        vm_moid = self.vm_of(kind, moid)
+        point = moid if kind == "VirtualMachineSnapshot" else self._current_point.get(moid, "")
+        if vm_moid is None or point not in self._kept:
+            return
+        session, kept = self._sessions.of(), self._kept[point]
+        vm = session.object("VirtualMachine", vm_moid)
+        row = session.read([vm], PATHS)[vm_moid]
+        now = _kept(row)
+        extra = {**dict.fromkeys(now.extra.keys() - kept.extra.keys(), ""), **kept.extra}
+        edits = []
+        for device in row.get("config.hardware.device", ()):
+            if isinstance(device, vim.vm.device.VirtualEthernetCard) and device.key in kept.plugs:
+                plug: t.Any = device.connectable
+                if plug.startConnected != kept.plugs[device.key]:
+                    plug.startConnected = kept.plugs[device.key]
+                    edits.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=device))
+        options = [vim.option.OptionValue(key=k, value=v) for k, v in extra.items() if now.extra.get(k) != v]
+        if options or edits or now.annotation != kept.annotation:
+            spec = vim.vm.ConfigSpec(extraConfig=options, deviceChange=edits, annotation=kept.annotation)
+            session.finish(vm.ReconfigVM_Task(spec))
 
     def _move_files(self, moid: str) -> None:
         """Let the files follow a relocated VM: vcsim changes its datastore and leaves the paths where they were."""
@@ -246,6 +282,15 @@ class Animator:
             session: Session = self._sessions.of(user)
             session.finish(session.object("VirtualMachine", moid).PowerOffVM_Task())
             self.look(moid)
+
+
+def _kept(row: dict[str, t.Any]) -> _Kept:
+    plugs = {}
+    for device in row.get("config.hardware.device", ()):
+        if isinstance(device, vim.vm.device.VirtualEthernetCard) and device.connectable is not None:
+            plugs[device.key] = bool(device.connectable.startConnected)
+    extra = {str(o.key): str(o.value) for o in row.get("config.extraConfig", ())}
+    return _Kept(extra, row.get("config.annotation") or "", plugs)
 
 
 def _on(datastore: str, path: str) -> str:

@@ -171,9 +171,10 @@ class Control:
         deaf = self._lab.gate.peculiar.deaf
         deaf.add(moid) if refuses else deaf.discard(moid)
 
-    def edition(self, is_agent: bool = False, is_free: bool = False) -> None:
-        """Play another product: a standalone ESXi's API (``is_agent``), a licence whose API is read-only (``is_free``)."""
-        self._lab.gate.peculiar.is_agent, self._lab.gate.peculiar.is_free = is_agent, is_free
+    def edition(self, is_agent: bool = False, is_free: bool = False, reverts_config: bool = True) -> None:
+        """Play another product: a standalone ESXi's API, a licence whose API is read-only, vcsim's revert (disks alone)."""
+        peculiar = self._lab.gate.peculiar
+        peculiar.is_agent, peculiar.is_free, peculiar.reverts_config = is_agent, is_free, reverts_config
 
     def kill_sessions(self) -> int:
         """End every client's session: their next call gets NotAuthenticated. Returns how many."""

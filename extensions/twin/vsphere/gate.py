@@ -55,6 +55,7 @@ class Peculiarities:
 
     is_agent: bool = False  # plays a standalone ESXi
     is_free: bool = False  # its licence forbids changes through the API
+    reverts_config: bool = True  # a revert brings extraConfig, annotation and NICs back too, as real vSphere's does
     deaf: set[str] = dataclasses.field(default_factory=set)  # VMs (moid) that do not let themselves be powered off
 
 
@@ -339,6 +340,8 @@ class Gate:
                 return
         if call.method in ("RevertToSnapshot_Task", "RevertToCurrentSnapshot_Task"):
             self._stop_reverted(call)
+            if self.peculiar.reverts_config:
+                self.animator.restore(call.kind, call.moid)
         self.animator.acted(call.method, call.kind, call.moid, outcome.get("info.result"))
 
     def _stop_reverted(self, call: Call) -> None:

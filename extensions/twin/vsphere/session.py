@@ -24,6 +24,8 @@ PATHS = (
     "name",
     "config.instanceUuid",
     "config.hardware.device",
+    "config.extraConfig",
+    "config.annotation",
     "runtime.powerState",
     "runtime.host",
     "summary.runtime.bootTime",

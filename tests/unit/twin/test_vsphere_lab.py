@@ -115,6 +115,21 @@ def test_a_revert_stops_a_running_vm(client: Client) -> None:
     assert vm.runtime.powerState == "poweredOff"
 
 
+@pytest.mark.parametrize("reverts_config", [True, False])
+def test_a_revert_brings_the_configuration_back_as_vsphere_does_or_leaves_it_as_vcsim_does(
+    client: Client, lab: VsphereLab, reverts_config: bool
+) -> None:
+    lab.control.edition(reverts_config=reverts_config)
+    vm = client.vm("files01_replica")
+    stamp = vim.option.OptionValue(key="ferragosto.dr.run", value="r1")
+    lab.control.disconnect_nics("files01", "replica")
+    client.finish(vm.ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=[stamp])))
+    client.finish(vm.snapshot.rootSnapshotList[0].snapshot.RevertToSnapshot_Task())
+    stamps = [o.value for o in vm.config.extraConfig if o.key == "ferragosto.dr.run"]
+    card = next(d for d in vm.config.hardware.device if isinstance(d, vim.vm.device.VirtualEthernetCard))
+    assert (stamps, card.connectable.startConnected) == (([], True) if reverts_config else (["r1"], False))
+
+
 def test_an_overlap_of_an_instant_is_seen_by_the_watch(client: Client, lab: VsphereLab) -> None:
     replica = client.vm("dc01_replica")
     replica.PowerOnVM_Task()
