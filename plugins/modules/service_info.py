@@ -12,7 +12,8 @@ short_description: Ask whether the service answers
 description:
   - Runs the declared checks until all pass or the deadline is over, and says which copy answered where the answer
     shows it.
-  - An answer of another copy than the one expected is not a success.
+  - An answer of another copy than the one expected is not a success. With O(expected_copy) the power and the guest of that
+    copy are verified as well.
 author:
   - The ferragosto.dr contributors (@ferragosto)
 options:
@@ -68,6 +69,10 @@ service:
       type: str
     checks:
       description: Each check with its result.
+      type: list
+      elements: dict
+    stages:
+      description: Power, guest and service of O(expected_copy), in this order, up to the first that fails.
       type: list
       elements: dict
 duration_s:

@@ -12,8 +12,12 @@ from dataclasses import asdict, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import checks
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import ServiceReading
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.verify import Verification, verify
 from ansible_collections.ferragosto.dr.plugins.module_utils.probes.prober import check_service
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
+
+GUEST_EVIDENCE_S = 1.0
 
 
 def service_reading(session: Session, params: Mapping[str, t.Any], *, deadline_s: float) -> ServiceReading:
@@ -31,8 +35,29 @@ def service_reading(session: Session, params: Mapping[str, t.Any], *, deadline_s
 
 
 def ask_service(session: Session, params: Mapping[str, t.Any], *, deadline_s: float) -> dict[str, t.Any]:
-    """Return the reading as a module result."""
-    return asdict(service_reading(session, params, deadline_s=deadline_s))
+    """Return the reading as a module result; with an expected copy its power and its guest are verified too."""
+    service = service_reading(session, params, deadline_s=deadline_s)
+    if not params.get("expected_copy"):
+        return {**asdict(service), "stages": []}
+    found = _verified(session, params["expected_copy"], service, deadline_s=deadline_s)
+    answers = None if found.is_ok and not found.is_by_service else found.is_ok
+    return {**asdict(service), "answers": answers, "reason": found.reason, "stages": [asdict(s) for s in found.stages]}
+
+
+def _verified(session: Session, copy_id: str, service: ServiceReading, *, deadline_s: float) -> Verification:
+    """Judge power, guest and service of one copy, in this order."""
+    site = session.site()
+    reading = site.read()
+    vm = next((vm for end in reading.endpoints() for vm in end.vms if vm.id == copy_id), None)
+    if vm is None:
+        # Its hypervisor does not show it now: the service is then the only one that can vouch for it.
+        power = Power.ON if service.answers else Power.UNKNOWN
+        return verify(power, None, service)
+    # A service that answers needs no silent guest to be waited for; without checks the guest is all there is.
+    guest_within_s = GUEST_EVIDENCE_S if service.answers is not None else deadline_s
+    guest = site.await_guest(vm, within_s=guest_within_s, since_s=session.clock.now_s())
+    session.progress(f"guest {guest.outcome}: {guest.evidence}")
+    return verify(vm.power, guest, service)
 
 
 def _judge_host(reading: ServiceReading, expected: str | None) -> ServiceReading:
