@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -168,6 +169,7 @@ def test_a_task_returns_its_result(client, machine):
 
 
 def test_a_task_costs_few_round_trips_beyond_its_own(client, machine):
+    client.wait_for(machine, ["name"], lambda seen: True, within_s=5)  # a session makes its collector at its first wait
     before = client.calls
     client.run_task("power off", machine.PowerOffVM_Task, within_s=10)
     assert client.calls - before <= 4  # the call itself, filter, wait, filter gone
@@ -230,3 +232,25 @@ def test_a_wait_at_an_endpoint_that_stays_dead_ends_before_its_deadline(client, 
     with pytest.raises(SiteUnreachable):
         client.wait_for(machine, [STATE], is_off, within_s=60)
     assert time.monotonic() - started < 15
+
+
+def test_sessions_that_wait_at_once_are_all_told_at_once(open_client, front, machine):
+    """In vcsim the default collectors of all sessions share one place for news, and one of them got it."""
+    clients = [open_client(front.port, timeout_s=20.0) for _ in range(3)]
+    took_s: list[float] = []
+
+    def wait(mine):
+        started_s = time.monotonic()
+        watched = mine.object(vim.VirtualMachine, machine._moId)
+        if mine.wait_for(watched, [STATE], lambda seen: seen.get(STATE) == "poweredOff" or None, within_s=9):
+            took_s.append(time.monotonic() - started_s)
+
+    waits = [threading.Thread(target=wait, args=(mine,)) for mine in clients]
+    for each in waits:
+        each.start()
+    time.sleep(0.5)
+    machine.PowerOffVM_Task()
+    for each in waits:
+        each.join()
+    assert len(took_s) == 3
+    assert max(took_s) < 4

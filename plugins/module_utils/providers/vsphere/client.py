@@ -57,6 +57,7 @@ class Client:
         self.known: dict[str, Properties] = {}  # hosts, datastores, networks by handle, as last read (see read.py)
         self._logins = 0
         self._views: dict[tuple[type, ...], tuple[int, ManagedObject]] = {}
+        self._waiting: tuple[int, vmodl.query.PropertyCollector | None] = (0, None)
 
     def __repr__(self) -> str:
         return f"<vSphere {self.address} as {self.spec.api_user}>"
@@ -197,7 +198,7 @@ class Client:
         """
         deadline = self.clock.now_s() + within_s
         poll_s = max(1.0, min(look_every_s, MAX_POLL_S, self.spec.timeout_s / 2))
-        watch = Watch(self.content.propertyCollector, obj, paths)
+        watch = Watch(self._waiting_collector, obj, paths)
         hindrances = 0
         try:
             while True:
@@ -214,7 +215,10 @@ class Client:
                 except vmodl.query.InvalidCollectorVersion:
                     watch.forget()
                 except vmodl.MethodFault as fault:
-                    raise faults.from_vendor("wait", fault, self.spec) from fault
+                    hindrances += 1
+                    if not self._has_lost_collector(fault) or hindrances > WAIT_RETRIES:
+                        raise faults.from_vendor("wait", fault, self.spec) from fault
+                    watch.forget()
                 except (NotSent, *DROPPED) as dropped:
                     hindrances += 1
                     cause = dropped.cause if isinstance(dropped, NotSent) else dropped
@@ -315,6 +319,27 @@ class Client:
             raise faults.from_vendor(what, fault, self.spec) from fault
         except DROPPED as cause:
             raise faults.from_network(what, cause, self.spec) from cause
+
+    def _waiting_collector(self) -> vmodl.query.PropertyCollector:
+        """Return the session's own collector for waits.
+
+        The default one is each session's on vSphere, but in vcsim all sessions share the place where its news goes: of several
+        that wait, one is told.
+        """
+        login, collector = self._waiting
+        if collector is None or login != self._logins:
+            collector = self.content.propertyCollector.CreatePropertyCollector()
+            self._waiting = (self._logins, collector)
+        return collector
+
+    def _has_lost_collector(self, fault: vmodl.MethodFault) -> bool:
+        """Tell whether the fault says that our collector is gone, as it goes with its session; then forget it."""
+        _login, collector = self._waiting
+        gone = getattr(fault, "obj", None)
+        if collector is None or gone is None or gone._moId != collector._moId:
+            return False
+        self._waiting = (0, None)
+        return True
 
     def _container(self, kinds: tuple[type, ...]) -> ManagedObject:
         """Return the session's view of these kinds; a view dies with its session."""

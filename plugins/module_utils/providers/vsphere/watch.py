@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import vim, vmodl
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import DROPPED, NotSent
@@ -27,8 +27,10 @@ def raise_if_logged_out(missing: Sequence[vmodl.query.PropertyCollector.MissingP
 class Watch:
     """A property filter on one object and the values it has told so far."""
 
-    def __init__(self, collector: vmodl.query.PropertyCollector, obj: ManagedObject, paths: Sequence[str]) -> None:
-        self._collector = collector
+    def __init__(
+        self, collector: Callable[[], vmodl.query.PropertyCollector], obj: ManagedObject, paths: Sequence[str]
+    ) -> None:
+        self._collector = collector  # asked for at each call, whose errors are minded: it goes with its session
         kinds = vmodl.query.PropertyCollector
         self._obj = obj
         self._spec = kinds.FilterSpec(
@@ -55,10 +57,10 @@ class Watch:
         """Wait for news at most so long. Raises whatever the call raises."""
         self._is_answered = False
         if self._filter is None:
-            self._filter = self._collector.CreateFilter(self._spec, False)
+            self._filter = self._collector().CreateFilter(self._spec, False)
             self.seen = {}
         options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=wait_s)
-        update = self._collector.WaitForUpdatesEx(self._version, options)
+        update = self._collector().WaitForUpdatesEx(self._version, options)
         if update is None:
             self._look()
             return
@@ -75,7 +77,7 @@ class Watch:
 
         Perhaps there is none; or the session is gone; or the news went to an earlier wait whose connection was cut.
         """
-        answer = self._collector.RetrievePropertiesEx([self._spec], vmodl.query.PropertyCollector.RetrieveOptions())
+        answer = self._collector().RetrievePropertiesEx([self._spec], vmodl.query.PropertyCollector.RetrieveOptions())
         self._is_answered = True
         for one in answer.objects if answer is not None else ():
             raise_if_logged_out(one.missingSet)
