@@ -16,6 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pa
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op, State, StateView
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
 
 
@@ -108,7 +109,7 @@ def _kept(replica: Vm, chosen: str) -> RecoveryPoint:
     return point
 
 
-def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str) -> bool:
+def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str, limits: Deadlines) -> bool:
     """Move the promoted replica home (``to`` = "production") or back ("replica"), and stamp how far it came."""
     replica = seen_replica(pair)
     if replica.stamps.get(stamps.PHASE) not in (Phase.FAILOVER, Phase.MIGRATING, Phase.FAILBACK):
@@ -118,8 +119,11 @@ def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str) -> 
             next=f"legal in this state: {', '.join(state.legal()) or 'nothing but waiting'}",
         )
     phase = Phase.FAILBACK if to == "production" else Phase.FAILOVER
-    changed = work.do("migrate", work.site.migrate(replica, to=to, mode=mode, run_id=work.run_id))
-    return work.do("migrate", work.site.end_migration(replica, run_id=work.run_id, phase=phase)) or changed
+    # The copy stays with the run that promoted it: its protective point bears that run's id, also when an undo moves it back.
+    run_id = replica.stamps.get(stamps.RUN, work.run_id)
+    steps = work.site.migrate(replica, to=to, mode=mode, run_id=run_id, within_s=limits.migrate_s)
+    changed = work.do("migrate", steps)
+    return work.do("migrate", work.site.end_migration(replica, run_id=run_id, phase=phase)) or changed
 
 
 def undo(work: Work, pair: Pair, state: StateView) -> None:
