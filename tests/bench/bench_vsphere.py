@@ -1,0 +1,108 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Benchmarks of the vSphere provider, each against a floor measured in the same run, on loopback alone.
+
+What is measured:
+
+read   the provider's read of one endpoint with 1,000 VMs (session open, same process) against one raw pyvmomi property
+       collector read of the same objects and paths; and its round trips, counted at the HTTP client.
+peer   client CPU of a playbook with site_info against one with community.vmware's vmware_vm_info, on the same vcsim.
+wait   the time a step of the real module takes beyond the server's own task, on the lab with tasks of 3 s; and the same on
+       a far site of 100 ms per call.
+card   from the start of `ansible-playbook ferragosto.dr.assess` to the decision card on screen, with both cores busy.
+
+How to read it: wall times of a read are mostly the simulator's own. Of one read of 1,000 VMs vcsim takes about half, on cores
+that it shares with the client, and no vCenter answers at its speed: the ratios say what our code adds, not how long a real
+site takes. What carries over to a real site is client CPU and the number of round trips; multiply the latter by the site's
+latency. vcsim's tasks end at once, so the lab lets them last, and its proxy (Python, one process with this script) adds some
+milliseconds to each call of `wait` and `card`. CPU seconds vary little on a busy machine, wall times much: see `load_1m`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
+from ansible_collections.ferragosto.dr.tests.bench import vsphere_card, vsphere_peer, vsphere_read, vsphere_wait
+from ansible_collections.ferragosto.dr.tests.bench.bare_vcsim import BareVcsim
+from ansible_collections.ferragosto.dr.tests.bench.commands import ROOT
+from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, heading, line, missed, write
+
+PARTS = ("read", "peer", "wait", "card")
+OUT = ROOT / "build" / "bench" / "vsphere.json"
+CLIENT = ROOT / "clients" / "luca"
+
+
+def main() -> int:
+    given = _arguments()
+    if "peer" in given.parts and not given.peers:
+        print(
+            "bench: no peers to compare with: run `make bench`, or name their folder by DR_BENCH_PEERS", file=sys.stderr
+        )
+        return 2
+    began_s, found = time.monotonic(), list[Figure]()
+    print(heading(), flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-vsphere-") as folder:
+        for figure in _figures(given, Path(folder)):
+            print(line(figure), flush=True)
+            found.append(figure)
+    write(OUT, found, notes=__doc__ or "", began_s=began_s, more={"vms": given.vms, "parts": given.parts})
+    for figure in missed(found):
+        print(f"MISSED {figure.name}: {figure.rounds}; {figure.note}", file=sys.stderr)
+    print(f"{time.monotonic() - began_s:.0f} s, load {os.getloadavg()[0]:.1f}, written: {OUT.relative_to(ROOT)}")
+    return 1 if missed(found) else 0
+
+
+def _figures(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    if {"wait", "card"} & set(given.parts):
+        with (
+            vsphere_card.on_two_cores(),
+            VsphereLab.start(CLIENT, timing=Timing.fast(), state_dir=folder / "lab") as lab,
+        ):
+            if "wait" in given.parts:
+                yield from vsphere_wait.figures(lab, given.rounds, folder)
+            if "card" in given.parts:
+                yield from vsphere_card.figures(lab, CLIENT, given.rounds, folder)
+    if {"read", "peer"} & set(given.parts):
+        with BareVcsim(given.vms) as simulator:
+            if "read" in given.parts:
+                yield from vsphere_read.figures(simulator, 2 * given.rounds + 1)
+            if "peer" in given.parts:
+                yield from vsphere_peer.figures(
+                    simulator, given.rounds, peers=given.peers, folder=folder, peer_within_s=given.peer_limit
+                )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench_vsphere", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"which of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--vms", type=int, default=1000, help="VMs of the read and the peer; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement; default: %(default)s")
+    parser.add_argument(
+        "--peer-limit",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="end the peer after so long; its CPU so far then counts, which is less than it needs; default: %(default)s",
+    )
+    given = parser.parse_args()
+    given.parts = given.parts or list(PARTS)
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
+    given.peers = os.environ.get("DR_BENCH_PEERS", "")
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

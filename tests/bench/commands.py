@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real playbooks as child processes: their CPU, their wall time, and when a line came on screen."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE = ROOT / ".tree"
+COLLECTIONS = "ANSIBLE_COLLECTIONS_PATH"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a command and all its descendants took. Not complete: it was ended at its limit, and needs at least this."""
+
+    cpu_s: float
+    wall_s: float
+    is_complete: bool
+
+
+def playbook(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).parent / "ansible-playbook"), *arguments]
+
+
+def environment(home: Path, *more_collections: str) -> dict[str, str]:
+    """Return an environment in which no desk's own settings of Ansible count."""
+    home.mkdir(exist_ok=True)
+    (home / "ansible.cfg").touch()
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "DR_"))}
+    return {
+        **own,
+        COLLECTIONS: os.pathsep.join([str(TREE), *more_collections]),
+        "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
+        "ANSIBLE_HOME": str(home),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def write_play(path: Path, tasks: Sequence[Mapping[str, t.Any]], **variables: t.Any) -> Path:
+    """Write a play for localhost, as JSON, which is YAML; readable by its owner alone."""
+    variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", **variables}
+    play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": list(tasks)}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps([play], indent=1), encoding="utf-8")
+    return path
+
+
+def measure(command: Sequence[str], *, env: Mapping[str, str], within_s: float) -> Usage:
+    """Run a command to its end, or to its limit. Raise RuntimeError with its last words when it fails."""
+    started_s = time.monotonic()
+    with subprocess.Popen(
+        command, env=dict(env), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        while not ended and time.monotonic() < started_s + within_s:
+            time.sleep(0.02)
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        wall_s = time.monotonic() - started_s
+        if not ended:
+            cpu_s = _session_cpu_s(process.pid)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return Usage(cpu_s=cpu_s, wall_s=wall_s, is_complete=False)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said = process.stdout.read().decode(errors="replace")
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
+    return Usage(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall_s, is_complete=True)
+
+
+def seconds_to_line(
+    command: Sequence[str], start: str, *, env: Mapping[str, str], within_s: float
+) -> tuple[float, float]:
+    """Run a command; return the seconds until a line beginning with ``start`` was on screen, and its CPU seconds."""
+    started_s, shown_s, said = time.monotonic(), 0.0, []
+    with subprocess.Popen(
+        command, env=dict(env), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, text=True,
+    ) as process:  # fmt: skip
+        for text in process.stdout:
+            said.append(text)
+            if not shown_s and text.startswith(start):
+                shown_s = time.monotonic() - started_s
+            if time.monotonic() > started_s + within_s:
+                os.killpg(process.pid, signal.SIGKILL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if not shown_s or process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} never showed {start!r}:\n{''.join(said)[-3000:]}")
+    return shown_s, used.ru_utime + used.ru_stime
+
+
+def _session_cpu_s(session: int) -> float:
+    """Sum the CPU seconds of all living processes of a session and of their children that have ended."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += sum(int(one) for one in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")

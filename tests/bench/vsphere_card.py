@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the start of ``ansible-playbook ferragosto.dr.assess`` to the decision card on screen, on two busy cores."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
+from ansible_collections.ferragosto.dr.tests.bench import commands
+from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most, told
+
+CORES = 2
+GOAL_S = 10.0
+WITHIN_S = 60.0
+HOST = "gestionale.luca"
+CARD_LINE = "DECISION"  # the card is printed in one piece
+SPIN = "import sys, time; end = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end: pass"
+
+
+def figures(lab: VsphereLab, client: Path, rounds: int, folder: Path) -> Iterator[Figure]:
+    """Yield the time to the card, beside the time that an empty play of the same inventory needs for its first line."""
+    env = commands.environment(folder / "ansible")
+    inventory = ["-i", str(client), "-i", str(lab.overlay_path), "--limit", HOST]
+    extra = json.dumps({"dr_journal": f"sqlite:///{folder / 'card.sqlite'}"})
+    assess = commands.playbook("ferragosto.dr.assess", *inventory, "-e", extra)
+    nothing = commands.playbook(str(_nothing(folder)), *inventory)
+    lab.control.begin_story()
+    cards, floors, cpu = [], [], []
+    with busy_cores(seconds=2 * rounds * WITHIN_S):
+        for _ in range(rounds):
+            floors.append(commands.seconds_to_line(nothing, "ok:", env=env, within_s=WITHIN_S)[0])
+            shown_s, cpu_s = commands.seconds_to_line(assess, CARD_LINE, env=env, within_s=WITHIN_S)
+            cards.append(shown_s)
+            cpu.append(cpu_s)
+    yield at_most(
+        f"assess of one VM to the card on screen, {CORES} busy cores",
+        cards,
+        GOAL_S,
+        floors=floors,
+        note="the floor is an empty play of the same inventory to its first line, on the same busy cores; the lab's own"
+        " vcsim and proxy share these cores too",
+    )
+    yield told("assess of one VM, client CPU of the whole command", statistics.median(cpu))
+
+
+def _nothing(folder: Path) -> Path:
+    play = [{"hosts": "all", "gather_facts": False, "tasks": [{"name": "Say", "ansible.builtin.debug": {"msg": "."}}]}]
+    path = folder / "nothing.json"
+    path.write_text(json.dumps(play), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def on_two_cores() -> Iterator[None]:
+    """Keep this thread and all that it starts on two cores, however many there are."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    whole = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(whole)[:CORES])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, whole)
+
+
+@contextmanager
+def busy_cores(*, seconds: float) -> Iterator[None]:
+    """Keep the two cores busy with other people's work; it ends by itself after so long, come what may."""
+    spinning = [subprocess.Popen([sys.executable, "-c", SPIN, str(seconds)]) for _ in range(CORES)]
+    try:
+        yield
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait(timeout=10)

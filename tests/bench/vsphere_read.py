@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The provider's read of one endpoint against one raw pyvmomi read of the same objects and paths."""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import math
+import ssl
+import time
+import typing as t
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim, vmodl
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading
+from ansible_collections.ferragosto.dr.plugins.module_utils.options import as_site
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.site import VsphereSite
+from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
+from ansible_collections.ferragosto.dr.tests.bench.bare_vcsim import PASSWORD, USER, BareVcsim
+from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most, at_most_times, told
+
+PAGE = 500  # objects per answer, as performance.md has it
+PATHS = {
+    vim.VirtualMachine: wire.VM_PATHS,
+    vim.HostSystem: wire.HOST_PATHS,
+    vim.Datastore: wire.DATASTORE_PATHS,
+    vim.Network: wire.NETWORK_PATHS,
+}
+WALL_GOAL = 1.3
+
+
+def figures(simulator: BareVcsim, rounds: int) -> Iterator[Figure]:
+    """Yield wall, CPU and round trips, of reads in turns."""
+    site = VsphereSite(as_site(simulator.site), clock=SystemClock(), progress=lambda words: None)
+    try:
+        with raw_session(simulator) as read_raw:
+            objects = len(read_raw())
+            site.refusals()  # opens the session and reads nothing
+            with counted_requests() as requests:
+                first = site.read().production
+            _check(first, simulator, told_calls=requests)
+            pages = math.ceil(objects / PAGE)
+            ours, raw = _in_turns(lambda: _check(site.read().production, simulator), read_raw, rounds)
+    finally:
+        site.close()
+    at = f"site read of {simulator.vms} VMs"
+    yield at_most_times(
+        f"{at}, wall, against one raw read",
+        [wall for wall, _ in ours],
+        [wall for wall, _ in raw],
+        times=WALL_GOAL,
+        note="session open, same process, same objects and paths; the raw read asks for one page and maps nothing",
+    )
+    cpu, raw_cpu = [cpu for _, cpu in ours], [cpu for _, cpu in raw]
+    yield told(f"{at}, client CPU, against the same", _median(cpu), floor=_median(raw_cpu))
+    yield at_most(
+        f"{at}, round trips, first of a session",
+        [float(len(requests))],
+        1 + pages,
+        floors=[float(pages)],
+        unit="calls",
+        note=f"counted at the HTTP client; {pages} pages of {PAGE} for {objects} objects, and the view",
+    )
+
+
+@contextmanager
+def raw_session(simulator: BareVcsim) -> Iterator[Callable[[], list[t.Any]]]:
+    """Open a session as any script does, with one view, and give the read."""
+    context = ssl.create_default_context(cafile=str(simulator.ca_path))
+    instance = SmartConnect(host="127.0.0.1", port=simulator.port, user=USER, pwd=PASSWORD, sslContext=context)
+    content, kinds = instance.content, vmodl.query.PropertyCollector
+    view = content.viewManager.CreateContainerView(content.rootFolder, list(PATHS), True)
+    walk = kinds.TraversalSpec(type=vim.view.ContainerView, path="view", skip=False)
+    spec = kinds.FilterSpec(
+        objectSet=[kinds.ObjectSpec(obj=view, skip=True, selectSet=[walk])],
+        propSet=[kinds.PropertySpec(type=kind, pathSet=list(paths)) for kind, paths in PATHS.items()],
+    )
+
+    def read() -> list[t.Any]:
+        answer = content.propertyCollector.RetrievePropertiesEx([spec], kinds.RetrieveOptions())
+        found = list(answer.objects)
+        while answer.token:
+            answer = content.propertyCollector.ContinueRetrievePropertiesEx(answer.token)
+            found += answer.objects
+        return found
+
+    try:
+        yield read
+    finally:
+        Disconnect(instance)
+
+
+@contextmanager
+def counted_requests() -> Iterator[list[str]]:
+    """List every HTTP request of this process, whoever makes it."""
+    seen: list[str] = []
+    put = http.client.HTTPConnection.putrequest
+
+    def note(self: http.client.HTTPConnection, method: str, url: str, *more: t.Any, **words: t.Any) -> None:
+        seen.append(f"{method} {url}")
+        put(self, method, url, *more, **words)
+
+    with mock.patch.object(http.client.HTTPConnection, "putrequest", note):
+        yield seen
+
+
+Timing: t.TypeAlias = "tuple[float, float]"  # wall, CPU of this process
+
+
+def _in_turns(ours: Callable[[], object], raw: Callable[[], object], rounds: int) -> tuple[list[Timing], list[Timing]]:
+    """Time both, each first in every other round."""
+    found: dict[bool, list[Timing]] = {True: [], False: []}
+    for number in range(rounds):
+        for is_ours in (True, False) if number % 2 else (False, True):
+            found[is_ours].append(_timed(ours if is_ours else raw))
+    return found[True], found[False]
+
+
+def _timed(act: Callable[[], object]) -> Timing:
+    gc.collect()
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    act()
+    return time.perf_counter() - wall_s, time.process_time() - cpu_s
+
+
+def _check(reading: EndpointReading, simulator: BareVcsim, told_calls: list[str] | None = None) -> None:
+    """Refuse to time a read that failed, or that miscounts its own calls."""
+    if reading.error is not None or len(reading.vms) != simulator.vms:
+        raise RuntimeError(f"read {len(reading.vms)} of {simulator.vms} VMs: {reading.error}")
+    if told_calls is not None and reading.calls != len(told_calls):
+        raise RuntimeError(f"the reading says {reading.calls} calls, the wire saw {len(told_calls)}: {told_calls}")
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
