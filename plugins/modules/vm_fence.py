@@ -24,6 +24,9 @@ options:
     choices: [fenced, unfenced]
     default: fenced
 
+  policy:
+    description: Policy with its C(deadlines), in the form of the inventory variable C(dr_policy).
+    type: dict
   accept:
     description: A person's consents with their reasons, in the form of the inventory variable C(dr_accept).
     type: dict
@@ -89,6 +92,7 @@ def main() -> None:
         spec(
             state={"type": "str", "choices": ["fenced", "unfenced"], "default": "fenced"},
             accept={"type": "dict"},
+            policy={"type": "dict"},
         ),
         act,
     )

@@ -26,6 +26,9 @@ options:
     type: str
     choices: [live, cold]
     default: live
+  policy:
+    description: Policy with its C(deadlines), in the form of the inventory variable C(dr_policy).
+    type: dict
 extends_documentation_fragment:
   - ferragosto.dr.common
   - ferragosto.dr.common.site
@@ -90,6 +93,7 @@ def main() -> None:
         spec(
             to={"type": "str", "choices": ["production", "replica"], "default": "production"},
             mode={"type": "str", "choices": ["live", "cold"], "default": "live"},
+            policy={"type": "dict"},
         ),
         act,
     )

@@ -34,7 +34,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.session import Syste
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CLINIC = HERE / "clinic.yml"
-PLAY_S = 120.0  # no playbook of this suite may take longer: a hang is a failure, not a wait
+CONTRACT = {"rto": "30m", "rpo": "24h"}
+PLAY_S = 240.0  # no playbook of this suite may take longer: a hang is a failure, not a wait
 MODULES = "ansible_collections.ferragosto.dr.plugins.modules."
 # Written by a session as such, whatever it does with it.
 _NOT_OF_A_VM = {"Login", "Logout", "CreateContainerView", "DestroyView", "CreateFilter", "DestroyPropertyFilter"}
@@ -86,7 +87,9 @@ class Result:
 
     def outcome(self, host: str) -> str:
         """How a recovery ended, as the last play says it: "outcome (why)"."""
-        said = [row.result["msg"] for row in self.of("ansible.builtin.debug", host) if row.task.endswith("how it ended")]
+        said = [
+            row.result["msg"] for row in self.of("ansible.builtin.debug", host) if row.task.endswith("how it ended")
+        ]
         return said[-1].partition(": ")[2]
 
 
@@ -121,7 +124,9 @@ class Bench:
 
     # --- commands ------------------------------------------------------------------------------------------------------
 
-    def command(self, playbook: str, *args: str, limit: str = "", extra: t.Mapping[str, t.Any] | None = None) -> list[str]:
+    def command(
+        self, playbook: str, *args: str, limit: str = "", extra: t.Mapping[str, t.Any] | None = None
+    ) -> list[str]:
         name = playbook if playbook.endswith(".yml") else f"ferragosto.dr.{playbook}"
         command = ["ansible-playbook", name, "-i", str(self.inventory), "-i", str(self.lab.overlay_path), *args]
         if limit:
@@ -167,6 +172,30 @@ class Bench:
             importlib.import_module(MODULES + name).main()
         return json.loads(out.getvalue())
 
+    def done(self, name: str, **args: t.Any) -> dict[str, t.Any]:
+        """Run one module that must succeed."""
+        result = self.module(name, **args)
+        assert not result.get("failed"), result["msg"]
+        return result
+
+    def fail_over(self, vm: str, *, goes_home: bool = False) -> None:
+        """Bring a VM into failover (or failback) by the modules of a recovery, in a run of its own, closed at its end."""
+        about = {"vm": vm, "replica": {"name": f"{vm}_replica"}}
+        self.done("journal", state="open", op="recover", contract=CONTRACT, **about)
+        self.done("vm_fence", **about)
+        self.done(
+            "replica",
+            state="failover",
+            contract=CONTRACT,
+            accept={"job_disabled": "by the test, at its console"},
+            **about,
+        )
+        if goes_home:
+            self.done("vm_migration", to="production", **about)
+        outcome = "recovered_home" if goes_home else "recovered_on_replica"
+        self.done("journal", state="closed", outcome=outcome, **about)
+        self.await_serving(vm, "replica")
+
     # --- what is left behind -------------------------------------------------------------------------------------------
 
     def key(self, vm: str) -> str:
@@ -198,9 +227,16 @@ class Bench:
     def shown(self, vm: str) -> dict[str, t.Any]:
         """Both copies of a VM as vCenter itself shows them, past the proxy: all that an undo must bring back."""
         lab, session = self.lab, self.lab.session_as("lab-auditor")
-        paths = ["name", "runtime.powerState", "runtime.host", "datastore", "config.hardware.device", "config.extraConfig"]
+        paths = [
+            "name",
+            "runtime.powerState",
+            "runtime.host",
+            "datastore",
+            "config.hardware.device",
+            "config.extraConfig",
+        ]
         found: dict[str, t.Any] = {}
-        cluster = session.object("ClusterComputeResource", lab.built.cluster)
+        cluster = session.object("ClusterComputeResource", str(lab.built.cluster))
         das = session.read([cluster], ["configurationEx"])[cluster._moId]["configurationEx"].dasVmConfig or ()
         for copy_ in lab.world.copies_of(vm):
             moid = lab.built.moids[copy_.id]
@@ -218,7 +254,9 @@ class Bench:
                 },
                 "snapshots": _snapshots(row.get("snapshot")),
                 "current": row["snapshot"].currentSnapshot._moId if row.get("snapshot") else None,
-                "stamps": {o.key: o.value for o in row["config.extraConfig"] if o.key.startswith("ferragosto") and o.value},
+                "stamps": {
+                    o.key: o.value for o in row["config.extraConfig"] if o.key.startswith("ferragosto") and o.value
+                },
                 "autostart": lab.gate.autostart.starts(host, moid),
                 # an override that says "as the cluster" is as good as none
                 "ha": [o.dasSettings.restartPriority for o in das if o.key._moId == moid and o.dasSettings]
@@ -306,4 +344,4 @@ class _Plain(yaml.SafeLoader):
     """Reads Ansible's ``!unsafe`` text as text."""
 
 
-_Plain.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+_Plain.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(t.cast("yaml.ScalarNode", node)))

@@ -130,7 +130,7 @@ class Site(t.Protocol):
 
     def reset(self, vm: Vm, *, attempt: int, run_id: str) -> Sequence[Step]: ...
 
-    def fence(self, vm: Vm, *, run_id: str) -> Sequence[Step]:
+    def fence(self, vm: Vm, *, run_id: str, guest_within_s: float = ..., off_within_s: float = ...) -> Sequence[Step]:
         """Power off, NICs not (starting) connected, autostart and HA off, stamped; each read back."""
 
     def unfence(self, vm: Vm, former: Former) -> Sequence[Step]:
@@ -145,7 +145,7 @@ class Site(t.Protocol):
     def commit(self, pair: Pair, *, run_id: str) -> Sequence[Step]:
         """Make the promotion permanent: only here may our own protective point go."""
 
-    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str) -> Iterable[Step]:
+    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str, within_s: float = ...) -> Iterable[Step]:
         """Move the VM to ``to`` = "production" | "replica" end; mode "live" | "cold"."""
 
     def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Sequence[Step]:

@@ -27,6 +27,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import GuestOutcome
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
 
 Probe: t.TypeAlias = Callable[[], ServiceReading]
@@ -106,11 +107,15 @@ def fence(
     *,
     ask_witnesses: Callable[[], Sequence[Witness]],
     accepted: str | None,
+    limits: Deadlines,
 ) -> FenceProof:
     """Fence the production copy and return the proof. Raise SplitBrainRisk when nothing proves it (invariant 2)."""
     if can_act_on(reading, pair):
         production = seen_production(pair)
-        work.do("fence", work.site.fence(production, run_id=work.run_id))
+        steps = work.site.fence(
+            production, run_id=work.run_id, guest_within_s=limits.shutdown_s, off_within_s=limits.fence_s
+        )
+        work.do("fence", steps)
         if work.is_check:
             return FenceProof(kind=ProofKind.SEEN_OFF, detail="would be powered off and read back")
         return proof_now(work, reading, pair, witnesses=(), accepted=None)

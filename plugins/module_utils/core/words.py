@@ -84,7 +84,7 @@ class Deadlines:
     fence_s: float = 120.0
     guest_s: float = 600.0
     service_s: float = 300.0
-    migrate_s: float = 3600.0
+    migrate_s: float = 4 * 3600.0  # a terabyte over one gigabit takes some three hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

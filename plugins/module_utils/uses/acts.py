@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
     checks,
@@ -68,6 +68,7 @@ def fence(session: Session, params: Params) -> Result:
             look.pair,
             ask_witnesses=lambda: _witnesses(session),
             accepted=accepted,
+            limits=words.policy(params["policy"]).deadlines,
         )
         session.progress(f"fenced, proof: {proof.kind}, {proof.detail}")
         return {**_result(session, look, work), "proof": asdict(proof)}
@@ -115,7 +116,8 @@ def migration(session: Session, params: Params) -> Result:
     with session.work() as work:
         look = _own_look(session)
         state = look.state(now_s=session.clock.now_s())
-        promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"])
+        limits = words.policy(params["policy"]).deadlines
+        promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"], limits=limits)
         vm = promotion.seen_replica(look.pair)
         return {**_result(session, look, work), "copy": _copy(session, vm)}
 
@@ -124,8 +126,15 @@ def _result(session: Session, before: Look, work: Work) -> Result:
     """Return the steps and the state before and after; the site is read again only where something changed."""
     now_s = session.clock.now_s()
     was = before.state(now_s=now_s).state.value
-    after = was if work.is_check or not work.changed else session.look().state(now_s=now_s).state.value
+    after = was if work.is_check or not work.changed else _look_after(session).state(now_s=now_s).state.value
     return {**work.report(), "state": {"before": was, "after": after}, "run_id": work.run_id}
+
+
+def _look_after(session: Session) -> Look:
+    """Read the site again. An undo is one act: once it has succeeded, its open run only waits to be closed."""
+    look = session.look()
+    is_undone = look.run is not None and look.run.op == Op.UNDO
+    return replace(look, trail=replace(look.trail, is_open=False)) if is_undone else look
 
 
 def _copy(session: Session, vm: Vm) -> Result:

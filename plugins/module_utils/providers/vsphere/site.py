@@ -28,10 +28,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
     SiteSpec,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import edition, health
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import read_endpoint, refresh
 
+_USUAL = Deadlines()
 SETTLE_S = 5.0  # a heartbeat can stay green for some seconds after a reset
 _Key: t.TypeAlias = "tuple[str, str, str]"
 
@@ -114,10 +116,18 @@ class VsphereSite:
 
         return reset(self._client(vm), vm, attempt=attempt, run_id=run_id)
 
-    def fence(self, vm: Vm, *, run_id: str) -> Sequence[Step]:
+    def fence(
+        self,
+        vm: Vm,
+        *,
+        run_id: str,
+        guest_within_s: float = _USUAL.shutdown_s,
+        off_within_s: float = _USUAL.fence_s,
+    ) -> Sequence[Step]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.fence import fence
 
-        return fence(self._client(vm), vm, run_id=run_id)
+        client = self._client(vm)
+        return fence(client, vm, run_id=run_id, guest_within_s=guest_within_s, off_within_s=off_within_s)
 
     def unfence(self, vm: Vm, former: Former) -> Sequence[Step]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.fence import unfence
@@ -140,10 +150,10 @@ class VsphereSite:
 
         return commit(self._client(_replica_of(pair)), pair, run_id=run_id)
 
-    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str) -> Iterable[Step]:
+    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str, within_s: float = _USUAL.migrate_s) -> Iterable[Step]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.migrate import migrate
 
-        return migrate(self._client(vm), vm, to=self._end(to), mode=mode, run_id=run_id)
+        return migrate(self._client(vm), vm, to=self._end(to), mode=mode, run_id=run_id, within_s=within_s)
 
     def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Sequence[Step]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.migrate import end_migration

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Undo returns the exact former state (invariant 7)."""
+
+from __future__ import annotations
+
+from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
+
+
+def test_undo_of_a_failover_returns_the_exact_former_state(bench: Bench) -> None:
+    before = bench.shown("solo")
+    bench.control.crash("solo")
+    bench.fail_over("solo")
+    assert bench.shown("solo") != before
+
+    undone = bench.play("undo", limit="solo.clinic")
+    assert undone.rc == 0, undone.text
+    assert "solo: failover -> ready" in undone.said
+    assert bench.shown("solo") == before
+    bench.await_serving("solo", "production")
+    assert bench.control.accidents() == []
+    assert bench.done("journal_info")["chain"]["is_intact"]
+
+
+def test_undo_of_a_failback_goes_back_to_the_replica_host_and_a_second_one_to_the_former_state(bench: Bench) -> None:
+    before = bench.shown("solo")
+    bench.control.crash("solo")
+    bench.fail_over("solo", goes_home=True)
+
+    undone = bench.play("undo", limit="solo.clinic")
+    assert undone.rc == 0, undone.text
+    assert "solo: failback -> failover" in undone.said
+    assert bench.copy("solo", "replica")["host"] == "esx2.clinic.example"
+    assert bench.serving("solo") == "replica"
+    assert bench.copy("solo", "production")["power"] == "off"
+
+    undone = bench.play("undo", limit="solo.clinic")
+    assert undone.rc == 0, undone.text
+    assert "solo: failover -> ready" in undone.said
+    assert bench.shown("solo") == before
+    bench.await_serving("solo", "production")
+    assert bench.control.accidents() == []
+
+
+def test_undo_of_nothing_touches_nothing(bench: Bench) -> None:
+    before = bench.shown("solo")
+    undone = bench.play("undo", limit="solo.clinic")
+    assert undone.rc == 0, undone.text
+    assert "solo: ready -> ready" in undone.said
+    assert bench.changing_calls() == {}
+    assert bench.shown("solo") == before
