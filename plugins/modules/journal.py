@@ -77,7 +77,17 @@ EXAMPLES = r"""
     vm: gestionale
     state: open
     op: recover
+  delegate_to: localhost
   register: opened
+
+- name: Write down that a person disabled the replication job
+  ferragosto.dr.journal:
+    site: "{{ dr_site }}"
+    vm: gestionale
+    state: recorded
+    kind: job_disabled
+    why: "Nightly job disabled in the console, 04:12, Anna"
+  delegate_to: localhost
 """
 
 RETURN = r"""

@@ -35,6 +35,7 @@ EXAMPLES = r"""
   ferragosto.dr.journal_info:
     site: "{{ dr_site }}"
     vm: gestionale
+  delegate_to: localhost
   register: history
 """
 

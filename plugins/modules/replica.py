@@ -66,6 +66,7 @@ EXAMPLES = r"""
       rpo: 24h
     accept:
       job_disabled: "Nightly job disabled in the console, 04:12, Anna"
+  delegate_to: localhost
 """
 
 RETURN = r"""

@@ -32,6 +32,7 @@ EXAMPLES = r"""
     vm: gestionale
     replica:
       name: gestionale_replica
+  delegate_to: localhost
   register: replica
 """
 

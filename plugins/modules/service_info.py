@@ -49,10 +49,9 @@ EXAMPLES = r"""
   ferragosto.dr.service_info:
     site: "{{ dr_site }}"
     vm: gestionale
-    checks:
-      - http: http://gestionale.luca.example/health
-        identity: copy
+    checks: "{{ dr_checks }}"
     deadline: 120
+  delegate_to: localhost
 """
 
 RETURN = r"""

@@ -43,6 +43,7 @@ EXAMPLES = r"""
     site: "{{ dr_site }}"
     vm: gestionale
     state: fenced
+  delegate_to: localhost
 """
 
 RETURN = r"""

@@ -37,6 +37,7 @@ EXAMPLES = r"""
   ferragosto.dr.vm_health_info:
     site: "{{ dr_site }}"
     vm: gestionale
+  delegate_to: localhost
   register: health
 """
 

@@ -44,6 +44,7 @@ EXAMPLES = r"""
     replica:
       name: gestionale_replica
     to: production
+  delegate_to: localhost
 """
 
 RETURN = r"""

@@ -58,6 +58,7 @@ EXAMPLES = r"""
     vm: gestionale
     state: restarted
     attempts: 2
+  delegate_to: localhost
 """
 
 RETURN = r"""
