@@ -64,13 +64,15 @@ class ProviderFault(DrError):
     """The hypervisor answered with an error, in the vendor's words, or its answer was lost.
 
     ``is_answer_lost`` is true when the call may have had its effect: the state must be read again, never the call repeated.
+    ``has_cure`` is false when ``next`` is advice for want of better: a step then gives its own.
     """
 
     code = "provider_fault"
 
-    def __init__(self, *, what: str, why: str, next: str, is_answer_lost: bool = False) -> None:
+    def __init__(self, *, what: str, why: str, next: str, is_answer_lost: bool = False, has_cure: bool = True) -> None:
         super().__init__(what=what, why=why, next=next)
         self.is_answer_lost = is_answer_lost
+        self.has_cure = has_cure
 
 
 class JournalFault(DrError):

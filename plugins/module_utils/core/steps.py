@@ -124,7 +124,7 @@ def _act(step: Step, log: StepLog, now_s: Callable[[], float], started: float) -
     why = cause.why if cause else f"the call ended well, but the state read afterwards is {_say(after.seen)}"
     is_told = cause is not None and not cause.is_answer_lost
     log.result(step, after.seen, error=str(cause) if cause and is_told else why, took_s=now_s() - started)
-    advice = cause.next if cause and is_told and cause.next else step.next
+    advice = cause.next if cause and is_told and cause.has_cure and cause.next else step.next
     raise StepFailed(what=f"{step.name}: {step.target}", why=why, next=advice) from cause
 
 

@@ -104,8 +104,10 @@ def always(error: BaseException) -> Callable[[str], None]:
     return fail
 
 
-def fault(*, is_answer_lost: bool, next: str = "ask the vendor") -> ProviderFault:
-    return ProviderFault(what="Switch", why="vim.fault.Odd", next=next, is_answer_lost=is_answer_lost)
+def fault(*, is_answer_lost: bool, next: str = "ask the vendor", has_cure: bool = True) -> ProviderFault:
+    return ProviderFault(
+        what="Switch", why="vim.fault.Odd", next=next, is_answer_lost=is_answer_lost, has_cure=has_cure
+    )
 
 
 def test_a_step_is_looked_at_intended_acted_and_looked_at_again() -> None:
@@ -143,6 +145,7 @@ def test_an_error_after_the_effect_is_settled_by_looking_and_nothing_is_repeated
     [
         (fault(is_answer_lost=False), "vim.fault.Odd", "ask the vendor"),
         (fault(is_answer_lost=False, next=""), "vim.fault.Odd", "switch a by hand"),
+        (fault(is_answer_lost=False, has_cure=False), "vim.fault.Odd", "switch a by hand"),
         (fault(is_answer_lost=True), "vim.fault.Odd", "switch a by hand"),
         (None, "the call ended well, but the state read afterwards is a=False", "switch a by hand"),
     ],

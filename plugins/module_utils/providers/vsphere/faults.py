@@ -47,8 +47,8 @@ NEXT_AFTER = {
 class VendorFault(ProviderFault):
     """The hypervisor refused, and said so: ``kind`` is its own name for it, like "ManagedObjectNotFound"."""
 
-    def __init__(self, *, kind: str, what: str, why: str, next: str) -> None:
-        super().__init__(what=what, why=why, next=next)
+    def __init__(self, *, kind: str, what: str, why: str, next: str, has_cure: bool = True) -> None:
+        super().__init__(what=what, why=why, next=next, has_cure=has_cure)
         self.kind = kind
 
 
@@ -69,9 +69,9 @@ def from_vendor(what: str, fault: t.Any, spec: EndpointSpec) -> VendorFault:
         )
     if kind == "InvalidPowerState":
         why += f" (it is {getattr(fault, 'existingState', 'unknown')})"
-    return VendorFault(
-        kind=kind, what=what, why=why, next=NEXT_AFTER.get(kind, f"look at the task in vSphere; then {READ_AGAIN}")
-    )
+    cure = NEXT_AFTER.get(kind)
+    general = f"look at the task in vSphere; then {READ_AGAIN}"
+    return VendorFault(kind=kind, what=what, why=why, next=cure or general, has_cure=cure is not None)
 
 
 def wrong_login(spec: EndpointSpec, fault: t.Any) -> BadInput:

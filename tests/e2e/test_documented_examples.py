@@ -1,0 +1,238 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the papers tell to run is run, as it is written, on the example client's site in a lab."""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
+from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
+from ansible_collections.ferragosto.dr.tests import documents
+from ansible_collections.ferragosto.dr.tests.documents import ROOT
+from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench, Result, Running
+
+CLIENT, HOST, VM = ROOT / "clients/luca", "gestionale.luca", "gestionale"
+MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
+INFO = [path for path in MODULES if path.stem.endswith("_info")]
+# The order of a recovery; a new module that acts must take its place in it.
+ACTING = ["journal", "vm_power", "vm_fence", "replica", "vm_migration"]
+_MOMENT = re.compile(r"(?<==)\d{4}-\d\d-\d\dT\S+")
+
+
+class LucaBench(Bench):
+    """The bench with the example client on it, and the papers' own commands as its tools."""
+
+    def __init__(self, lab: VsphereLab, folder: Path) -> None:
+        super().__init__(lab, folder, CLIENT)
+        self._number = 1000
+
+    def begin(self, written: t.Sequence[str], *more: str) -> Running:
+        """Start a documented command; the lab's overlay and a journal of the test are all that is added."""
+        command = [str(CLIENT) if word == "clients/luca" else word for word in written]
+        if "build/lab/overlay.yml" in command:
+            command[command.index("build/lab/overlay.yml")] = str(self.lab.overlay_path)
+        else:
+            command += ["-i", str(self.lab.overlay_path)]
+        self._number += 1
+        return Running(self, [*command, "-e", f"dr_journal={self.journal_url}", *more], self._number, {})
+
+    def run_written(self, written: t.Sequence[str], *more: str) -> Result:
+        ended = self.begin(written, *more).wait()
+        assert ended.rc == 0, f"{' '.join(written)}\n{ended.text}"
+        return ended
+
+    def run_plays(self, plays: t.Sequence[dict[str, t.Any]], *more: str) -> Result:
+        path = self.folder / "written.yml"
+        path.write_text(yaml.safe_dump(list(plays), sort_keys=False), encoding="utf-8")
+        return self.run_written(["ansible-playbook", str(path), "-i", "clients/luca"], *more)
+
+    def run_tasks(self, tasks: t.Sequence[dict[str, t.Any]]) -> Result:
+        """Run examples, one after the other, for the VM that they speak of."""
+        names = [task["name"] for task in tasks]
+        ended = self.run_plays([{"hosts": HOST, "gather_facts": False, "tasks": list(tasks)}])
+        assert [row.task for row in ended.rows] == names, ended.text
+        return ended
+
+    def state(self) -> str:
+        facts = self.module("replica_info", vm=VM, replica={"name": f"{VM}_replica"})
+        return facts["replica"]["state"]
+
+
+@pytest.fixture(scope="module")
+def luca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
+    try:
+        lab = VsphereLab.start(CLIENT, timing=Timing.fast(), state_dir=tmp_path_factory.mktemp("luca"))
+    except SimulatorMissing as problem:
+        pytest.skip(str(problem))
+    with lab:
+        yield lab
+
+
+@pytest.fixture
+def desk(luca: VsphereLab, tmp_path: Path) -> Iterator[LucaBench]:
+    luca.reset()
+    yield LucaBench(luca, tmp_path)
+    assert luca.control.violations() == [], "two copies of one VM were live at once"
+
+
+def written(playbook: str) -> list[list[str]]:
+    """Return the documented commands of a playbook, each once: with or without the lab's overlay is the same here."""
+    found = {}
+    for words in documents.commands("ansible-playbook").values():
+        if words[1] == f"ferragosto.dr.{playbook}":
+            overlay = words.index("build/lab/overlay.yml") if "build/lab/overlay.yml" in words else None
+            plain = words if overlay is None else words[: overlay - 1] + words[overlay + 1 :]
+            found.setdefault(tuple(plain), plain)
+    return list(found.values())
+
+
+def in_pairs(desk: LucaBench, commands: t.Sequence[list[str]], *more: str) -> list[Result]:
+    """Run commands that change nothing, two at a time."""
+    results = []
+    for first in range(0, len(commands), 2):
+        begun = [desk.begin(words, *more) for words in commands[first : first + 2]]
+        results += [running.wait() for running in begun]
+    for words, ended in zip(commands, results, strict=True):
+        assert ended.rc == 0, f"{' '.join(words)}\n{ended.text}"
+    return results
+
+
+def test_commands_that_look_show_cards_and_lines(desk: LucaBench) -> None:
+    looks = [*written("assess"), *written("status")]
+    for words, ended in zip(looks, in_pairs(desk, looks), strict=True):
+        if "status" in words[1]:
+            assert f"{VM}: ready" in ended.text
+        elif "assess_format=json" in words:
+            assert '"verdict": "healthy"' in ended.text
+        elif any("assess_query" in word for word in words):
+            assert '"msg": []' in ended.text, "no VM is unwell"
+        else:
+            assert "WHAT      HEALTHY" in ended.text
+    assert desk.changing_calls() == {}
+
+
+def test_commands_that_recover_are_understood(desk: LucaBench) -> None:
+    commands = [words for words in written("recover") if "-e" in words]
+    assert commands
+    yesterday = datetime.fromtimestamp(time.time() - 26 * 3600).astimezone().isoformat(timespec="seconds")
+    minutes_ago = datetime.fromtimestamp(time.time() - 600).astimezone().isoformat(timespec="seconds")
+    for words in commands:
+        for i, word in enumerate(words):
+            words[i] = _MOMENT.sub(yesterday if word.startswith("recover_point") else minutes_ago, word)
+    for words, ended in zip(commands, in_pairs(desk, commands, "--check"), strict=True):
+        card = ended.card(HOST)
+        given = " ".join(words)
+        assert card["decision"]["outcome"] == "healthy", given
+        if "dr_accept" in given:
+            assert card["consents"], given
+        if "recover_point" in given:
+            assert card["loss"]["seconds"] > 30 * 3600, "the point before yesterday's moment, not the newest"
+        if "dr_alert_at" in given:
+            assert 1100 < card["time_left_s"] < 1300, "30 minutes are promised, 10 are gone"
+    assert desk.changing_calls() == {}
+
+
+def test_check_mode_lists_the_calls_of_every_later_step(desk: LucaBench) -> None:
+    desk.control.corrupt(VM, since_s=7200)
+    (words,) = [words for words in written("recover") if "--check" in words]
+    ended = desk.run_written(words)
+    assert ended.decision(HOST)["steps"] == ["restart", "fence", "promote", "verify", "migrate", "verify_home", "close"]
+    calls = {name: " ".join(call for row in ended.of(name) for call in row.result["calls"]) for name in ACTING}
+    assert "ResetVM_Task" in calls["vm_power"]
+    assert "PowerOffVM_Task" in calls["vm_fence"]
+    for call in ("CreateSnapshot_Task", "RevertToSnapshot_Task", "PowerOnVM_Task"):
+        assert call in calls["replica"]
+    assert "RelocateVM_Task" in calls["vm_migration"]
+    assert desk.changing_calls() == {}
+    assert desk.records(VM) == []
+
+
+def test_examples_of_the_modules_recover_a_vm_and_the_commands_take_it_back(desk: LucaBench) -> None:
+    assert {path.stem for path in MODULES} == {*ACTING, *(path.stem for path in INFO)}
+    before = desk.shown(VM)
+    filters = [task for path in (ROOT / "plugins/filter").glob("*.py") for task in documents.examples(path)]
+    reads = [task for path in INFO for task in documents.examples(path)]
+    acts = [task for name in ACTING for task in documents.examples(ROOT / f"plugins/modules/{name}.py")]
+    looked = desk.run_tasks([*filters, *reads])
+    assert {row.status for row in looked.rows} == {"ok"}
+    desk.control.corrupt(VM, since_s=7200)
+    desk.run_tasks(acts)
+    desk.await_serving(VM, "replica")
+    assert desk.copy(VM, "replica")["host"] == "esx1.luca.example"
+    assert desk.state() == "failback"
+
+    steps_back = [
+        play
+        for role in ("commit", "undo")
+        for block in documents.blocks("yaml")
+        if block.where.startswith(f"roles/{role}/")
+        for play in yaml.safe_load(block.text)
+    ]
+    calls = desk.changing_calls()
+    desk.run_plays(steps_back, "--check")
+    assert desk.changing_calls() == calls, "check mode changed something"
+
+    (undo,) = written("undo")
+    desk.run_written(undo)
+    assert desk.state() == "failover", "from home, the first undo goes back to the replica host"
+    desk.run_written(undo)
+    assert desk.state() == "ready"
+    assert desk.shown(VM) == before
+
+
+def test_plays_of_the_papers_run(desk: LucaBench) -> None:
+    """Those of undo and commit need a promoted copy: they are run above."""
+    plays = [
+        play
+        for block in documents.blocks("yaml")
+        if isinstance(found := yaml.safe_load(block.text), list)
+        and not block.where.startswith(("roles/undo", "roles/commit"))
+        for play in found
+        if "hosts" in play or "ansible.builtin.import_playbook" in play
+    ]
+    assert len(plays) >= 4
+    ended = desk.run_plays(plays, "--limit", HOST, "--check")
+    assert ended.of("recovery_plan_info")
+    assert desk.changing_calls() == {}
+
+
+def test_commit_ends_as_the_papers_say(desk: LucaBench) -> None:
+    desk.control.corrupt(VM, since_s=7200)
+    recovery = {"vm": VM, "replica": {"name": f"{VM}_replica"}}
+    fenced = desk.module("vm_fence", **recovery)
+    assert fenced["proof"]["kind"] == "seen_off"
+    consent = {"job_disabled": "Anna, in the console, 04:15"}
+    contract = {"rto": "30m", "rpo": "24h"}
+    desk.module("replica", **recovery, state="failover", contract=contract, accept=consent)
+    desk.module("vm_migration", **recovery)
+    (commit,) = written("commit")
+    desk.run_written(commit)
+    assert desk.state() == "unprotected", "at home, without a replica until a new one is made"
+    assert [r.body["outcome"] for r in desk.records(VM, "run_closed")][-1] == "committed"
+
+
+@pytest.mark.parametrize("name", ["DR_PRODUCTION_API_PASSWORD", "DR_API_PASSWORD"])
+def test_password_of_the_environment_is_used(desk: LucaBench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("DR_REPLICA_API_PASSWORD" if name.startswith("DR_PROD") else name, desk.lab.password)
+    monkeypatch.setenv(name, desk.lab.password)
+    found = desk.module("replica_info", vm=VM, replica={"name": f"{VM}_replica"}, site=desk.site(api_password=None))
+    assert found["replica"]["state"] == "ready", found
+
+
+def test_default_journal_lies_where_the_readme_says(desk: LucaBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk.folder / "state"))
+    desk.module("journal", vm=VM, state="open", contract={"rto": "30m", "rpo": "24h"}, journal=None)
+    assert (desk.folder / "state/ferragosto.dr/journal.sqlite").is_file()
+    assert ids.vm_key("luca-sede", VM) == desk.key(VM)
