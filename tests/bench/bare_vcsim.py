@@ -9,19 +9,25 @@ from __future__ import annotations
 import os
 import re
 import select
+import ssl
 import subprocess
 import tempfile
 import time
 import typing as t
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import trustme
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim
 
 from ansible_collections.ferragosto.dr.tools.get_simulators import get_simulator
 
 USER, PASSWORD = "bench@vsphere.local", "only-on-loopback"
 NODES = ("DC0_C0_H0", "DC0_C0_H1")
 START_WITHIN_S = 240.0  # vcsim 0.46 sleeps some 30 ms per VM; on a busy machine more
+MOVE_WITHIN_S = 20.0
 
 
 class BareVcsim:
@@ -86,6 +92,31 @@ class BareVcsim:
     def site(self) -> dict[str, t.Any]:
         production, replica = ({**self.end, "node": node} for node in NODES)
         return {"name": "bench", "provider": "vsphere", "production": production, "replica": replica}
+
+    @contextmanager
+    def session(self) -> Iterator[t.Any]:
+        """Open a session as any script does, and give the service's content."""
+        context = ssl.create_default_context(cafile=str(self.ca_path))
+        instance = SmartConnect(host="127.0.0.1", port=self.port, user=USER, pwd=PASSWORD, sslContext=context)
+        try:
+            yield instance.content
+        finally:
+            Disconnect(instance)
+
+    def gather(self, name: str, count: int) -> str:
+        """Move so many VMs into a folder of their own; return its inventory path."""
+        with self.session() as content:
+            datacenter = content.rootFolder.childEntity[0]
+            top = datacenter.vmFolder
+            machines = [one for one in top.childEntity if isinstance(one, vim.VirtualMachine)][:count]
+            folder = top.CreateFolder(name)
+            folder.MoveIntoFolder_Task(machines)
+            deadline = time.monotonic() + MOVE_WITHIN_S
+            while len(folder.childEntity) < count:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"vcsim did not move {count} VMs within {MOVE_WITHIN_S:.0f} s")
+                time.sleep(0.05)
+            return f"/{datacenter.name}/{top.name}/{name}"
 
     def _await_port(self) -> int:
         out: t.Any = self._process.stdout

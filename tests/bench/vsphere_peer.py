@@ -16,53 +16,72 @@ from ansible_collections.ferragosto.dr.tests.bench.bare_vcsim import PASSWORD, U
 from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most_times, told
 
 GOAL = 0.2
-OWN_WITHIN_S = 120.0
+FEW = 20
+WITHIN_S = 300.0
+START, OURS, PEER = "ansible.builtin.ping", "ferragosto.dr.site_info", "community.vmware.vmware_vm_info"
 
 
-def figures(simulator: BareVcsim, rounds: int, *, peers: str, folder: Path, peer_within_s: float) -> Iterator[Figure]:
+def figures(simulator: BareVcsim, rounds: int, *, peers: str, folder: Path, peer_vms: int) -> Iterator[Figure]:
     """Yield CPU with and without Ansible's start-up. The peer runs once: it is slow, and CPU seconds vary little."""
-    env = {**commands.environment(folder / "ansible", peers), "SSL_CERT_FILE": str(simulator.ca_path)}
-    plays = {name: commands.playbook(str(play)) for name, play in _plays(simulator, folder).items()}
-    runs: dict[str, list[commands.Usage]] = {"start": [], "ours": [], "peer": []}
+    bench = _Bench(simulator, peers=peers, folder=folder)
+    runs: dict[str, list[commands.Usage]] = {START: [], OURS: []}
     for _ in range(rounds):
-        for name in ("start", "ours"):
-            runs[name].append(commands.measure(plays[name], env=env, within_s=OWN_WITHIN_S))
-    runs["peer"].append(commands.measure(plays["peer"], env=env, within_s=peer_within_s))
-    peer = runs["peer"][0]
-    note = "the peer's own defaults; verified TLS and the same Ansible for both"
-    if not peer.is_complete:
-        note = (
-            f"the peer was ended after {peer.wall_s:.0f} s: it needs at least this much CPU, the ratio is at most this"
-        )
-    start_s, ours_s = (statistics.median(run.cpu_s for run in runs[name]) for name in ("start", "ours"))
+        runs[START].append(bench.run(START, {}, f"{simulator.vms}"))
+        runs[OURS].append(bench.run(OURS, {"site": simulator.site}, "found.sites[0].vms | length"))
+    peer, how = _peer(bench, peer_vms)
+    start_s, ours_s = (statistics.median(run.cpu_s for run in runs[name]) for name in (START, OURS))
     at = f"site_info of {simulator.vms} VMs, client CPU, against vmware_vm_info"
-    yield at_most_times(at, [run.cpu_s for run in runs["ours"]], [peer.cpu_s], times=GOAL, note=note)
+    note = f"* {how}; the peer's own defaults; verified TLS and the same Ansible for both"
+    yield at_most_times(f"{at} *", [ours_s], [peer.cpu_s], times=GOAL, note=note)
     yield at_most_times(
-        f"{at}, no start-up",
+        f"{at} *, no start-up",
         [ours_s - start_s],
         [peer.cpu_s - start_s],
         times=GOAL,
-        note="less the CPU of the same playbook with ansible.builtin.ping, in either",
+        note=f"{note}; less the CPU of the same playbook with ansible.builtin.ping, in either",
     )
     yield told("Ansible's start-up, client CPU", start_s)
-    wall_s = statistics.median(run.wall_s for run in runs["ours"])
-    yield told(f"site_info of {simulator.vms} VMs, wall, against vmware_vm_info", wall_s, floor=peer.wall_s, note=note)
+    wall_s = statistics.median(run.wall_s for run in runs[OURS])
+    yield told(
+        f"site_info of {simulator.vms} VMs, wall, against vmware_vm_info *", wall_s, floor=peer.wall_s, note=note
+    )
 
 
-def _plays(simulator: BareVcsim, folder: Path) -> dict[str, Path]:
-    peer = {"hostname": "127.0.0.1", "port": simulator.port, "username": USER, "password": PASSWORD}
-    tasks: dict[str, tuple[str, dict[str, t.Any], str]] = {
-        "start": ("ansible.builtin.ping", {}, f"{simulator.vms}"),
-        "ours": ("ferragosto.dr.site_info", {"site": simulator.site}, "found.sites[0].vms | length"),
-        "peer": ("community.vmware.vmware_vm_info", peer, "found.virtual_machines | length"),
-    }
-    return {
-        name: commands.write_play(
-            folder / f"{name}.json",
+class _Bench:
+    """Runs one module as a playbook and sees to it that it found what it was to find."""
+
+    def __init__(self, simulator: BareVcsim, *, peers: str, folder: Path) -> None:
+        self.simulator = simulator
+        self._folder = folder
+        self._env = {**commands.environment(folder / "ansible", peers), "SSL_CERT_FILE": str(simulator.ca_path)}
+
+    def run(self, module: str, options: dict[str, t.Any], found: str, vms: int | None = None) -> commands.Usage:
+        """``found`` is the expression for the number of VMs in the result ``found``."""
+        count = f"{found} == {self.simulator.vms if vms is None else vms}"
+        play = commands.write_play(
+            self._folder / f"{module}.json",
             [
                 {"name": "Read", module: options, "register": "found"},
-                {"name": "Count", "ansible.builtin.assert": {"that": f"{count} == {simulator.vms}", "quiet": True}},
+                {"name": "Count", "ansible.builtin.assert": {"that": count, "quiet": True}},
             ],
         )
-        for name, (module, options, count) in tasks.items()
-    }
+        return commands.measure(commands.playbook(str(play)), env=self._env, within_s=WITHIN_S)
+
+
+def _peer(bench: _Bench, many: int) -> tuple[commands.Usage, str]:
+    """Run the peer on all VMs, or on two folders of them, from which its cost per VM follows; tell which."""
+    simulator, count = bench.simulator, "found.virtual_machines | length"
+    account = {"hostname": "127.0.0.1", "port": simulator.port, "username": USER, "password": PASSWORD}
+    if many >= simulator.vms:
+        return bench.run(PEER, account, count), f"the peer read all {simulator.vms} VMs, once"
+    on_few = bench.run(PEER, {**account, "folder": simulator.gather("few", FEW)}, count, FEW)
+    on_many = bench.run(PEER, {**account, "folder": simulator.gather("many", many)}, count, many)
+
+    def scaled(few: float, more: float) -> float:
+        return more + (more - few) / (many - FEW) * (simulator.vms - many)
+
+    whole = commands.Usage(cpu_s=scaled(on_few.cpu_s, on_many.cpu_s), wall_s=scaled(on_few.wall_s, on_many.wall_s))
+    return whole, (
+        f"the peer read folders of {FEW} and {many} of these VMs ({on_few.cpu_s:.2f} and {on_many.cpu_s:.2f} CPU s); "
+        f"its cost per VM beyond the first is scaled to {simulator.vms} (--peer-vms {simulator.vms} reads all)"
+    )

@@ -9,14 +9,12 @@ from __future__ import annotations
 import gc
 import http.client
 import math
-import ssl
 import time
 import typing as t
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading
@@ -24,7 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.options import as_si
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.site import VsphereSite
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
-from ansible_collections.ferragosto.dr.tests.bench.bare_vcsim import PASSWORD, USER, BareVcsim
+from ansible_collections.ferragosto.dr.tests.bench.bare_vcsim import BareVcsim
 from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most, at_most_times, told
 
 PAGE = 500  # objects per answer, as performance.md has it
@@ -41,7 +39,8 @@ def figures(simulator: BareVcsim, rounds: int) -> Iterator[Figure]:
     """Yield wall, CPU and round trips, of reads in turns."""
     site = VsphereSite(as_site(simulator.site), clock=SystemClock(), progress=lambda words: None)
     try:
-        with raw_session(simulator) as read_raw:
+        with simulator.session() as content:
+            read_raw = raw_reader(content)
             objects = len(read_raw())
             site.refusals()  # opens the session and reads nothing
             with counted_requests() as requests:
@@ -54,12 +53,12 @@ def figures(simulator: BareVcsim, rounds: int) -> Iterator[Figure]:
     at = f"site read of {simulator.vms} VMs"
     yield at_most_times(
         f"{at}, wall, against one raw read",
-        [wall for wall, _ in ours],
-        [wall for wall, _ in raw],
+        [wall for wall, dummy in ours],
+        [wall for wall, dummy in raw],
         times=WALL_GOAL,
         note="session open, same process, same objects and paths; the raw read asks for one page and maps nothing",
     )
-    cpu, raw_cpu = [cpu for _, cpu in ours], [cpu for _, cpu in raw]
+    cpu, raw_cpu = [cpu for dummy, cpu in ours], [cpu for dummy, cpu in raw]
     yield told(f"{at}, client CPU, against the same", _median(cpu), floor=_median(raw_cpu))
     yield at_most(
         f"{at}, round trips, first of a session",
@@ -71,12 +70,9 @@ def figures(simulator: BareVcsim, rounds: int) -> Iterator[Figure]:
     )
 
 
-@contextmanager
-def raw_session(simulator: BareVcsim) -> Iterator[Callable[[], list[t.Any]]]:
-    """Open a session as any script does, with one view, and give the read."""
-    context = ssl.create_default_context(cafile=str(simulator.ca_path))
-    instance = SmartConnect(host="127.0.0.1", port=simulator.port, user=USER, pwd=PASSWORD, sslContext=context)
-    content, kinds = instance.content, vmodl.query.PropertyCollector
+def raw_reader(content: t.Any) -> Callable[[], list[t.Any]]:
+    """Return the read that any script would make: one view, one call, and the further pages if the server wants them."""
+    kinds = vmodl.query.PropertyCollector
     view = content.viewManager.CreateContainerView(content.rootFolder, list(PATHS), True)
     walk = kinds.TraversalSpec(type=vim.view.ContainerView, path="view", skip=False)
     spec = kinds.FilterSpec(
@@ -92,10 +88,7 @@ def raw_session(simulator: BareVcsim) -> Iterator[Callable[[], list[t.Any]]]:
             found += answer.objects
         return found
 
-    try:
-        yield read
-    finally:
-        Disconnect(instance)
+    return read
 
 
 @contextmanager

@@ -234,7 +234,7 @@ class Animator:
                 old.unlink()
 
     def _file(self, path: str) -> Path:
-        store, _, rest = path.removeprefix("[").partition("] ")
+        store, dummy, rest = path.removeprefix("[").partition("] ")
         return self.built.folders[store] / rest
 
     def _cloned(self, source_moid: str, moid: str) -> None:

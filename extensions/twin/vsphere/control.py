@@ -130,7 +130,7 @@ class Control:
             ran = lab.world.run_job(vm)
             if ran is None:
                 return False
-            job, _ = ran
+            job, dummy = ran
             session = lab.session_as(LAB_USER)
             moid = lab.built.moids[job.target]
             replica = session.object("VirtualMachine", moid)

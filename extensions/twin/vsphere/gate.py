@@ -224,7 +224,9 @@ class Gate:
         else:
             content = views.correct(answer.body, facts)
         if b'"ArrayOfEvent"' in content:
-            content, _, _ = views.correct_events(content, self._event_filters.get(call.moid, views.EventFilter()))
+            content, dummy, dummy = views.correct_events(
+                content, self._event_filters.get(call.moid, views.EventFilter())
+            )
         if managers:
             rows = self.autostart.read_objects(managers, self._host_of())
             if call.method == "RetrieveProperties":

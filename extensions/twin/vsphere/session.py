@@ -90,7 +90,7 @@ class Session:
             f'<SetTaskState xmlns="urn:vim25"><_this type="Task">{task._moId}</_this><state>success</state>'
             f'<result xsi:type="ManagedObjectReference" type="{type(result)._wsdlName}">{result._moId}</result></SetTaskState>'
         )
-        status, answer, _ = _post(self._port, _ENVELOPE.format(header="", body=body), self._stub.cookie)
+        status, answer, dummy = _post(self._port, _ENVELOPE.format(header="", body=body), self._stub.cookie)
         if status != 200:
             raise RuntimeError(f"vcsim refused the end of {task._moId}: {answer[:300]}")
 

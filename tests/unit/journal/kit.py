@@ -51,9 +51,10 @@ def url_of(path: Path) -> str:
 
 def spoil(path: Path, *statements: str) -> None:
     """Change the file behind the journal's back."""
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
         for statement in statements:
             connection.execute(statement)
+        connection.commit()
 
 
 @contextlib.contextmanager

@@ -132,7 +132,7 @@ def test_threads_share_one_journal(journal: SqlJournal) -> None:
         for _turn in range(10):
             journal.append(VM, "r1", "mark", {})
 
-    crowd = [threading.Thread(target=write) for _ in range(4)]
+    crowd = [threading.Thread(target=write) for dummy in range(4)]
     for thread in crowd:
         thread.start()
     for thread in crowd:

@@ -112,7 +112,7 @@ def dripping(head: bytes, *, every_s: float = 0.05) -> Iterator[int]:
 
         def drip() -> None:
             try:
-                client, _ = server.accept()
+                client, dummy = server.accept()
                 with client:
                     client.sendall(head)
                     while not ended.wait(every_s):

@@ -171,7 +171,7 @@ def test_a_copy_that_refuses_to_power_off_says_so_and_stays_on(client: Client, l
 def test_a_lost_session_stays_lost_until_the_next_login(client: Client, lab: VsphereLab) -> None:
     vm = client.vm("files01")
     lab.control.rule("*", "session_lost")
-    for _ in range(2):
+    for dummy in range(2):
         with pytest.raises(vim.fault.NotAuthenticated):
             vm.PowerOffVM_Task()
     assert Client(lab).vm("files01").runtime.powerState == "poweredOn"

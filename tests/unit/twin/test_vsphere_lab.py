@@ -184,7 +184,7 @@ def test_other_people_s_deeds_bear_their_names(client: Client, lab: VsphereLab) 
 def test_the_event_log_remembers_the_past_and_hides_the_lab_s_own_hand(client: Client) -> None:
     vm = client.vm("gestionale")
     told = [(type(e).__name__.rpartition(".")[2], e.userName, e.createdTime) for e in client.events(vm)]
-    assert [(kind, user) for kind, user, _ in told] == [
+    assert [(kind, user) for kind, user, dummy in told] == [
         ("VmReconfiguredEvent", "marco.rinaldi"),
         ("VmPoweredOnEvent", "dr-lab"),
     ]

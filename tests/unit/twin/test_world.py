@@ -61,7 +61,7 @@ def test_a_guest_runs_only_after_its_boot_time(world: World, clock: TurnedClock)
 def test_rotten_data_crash_again_at_every_boot(world: World, clock: TurnedClock) -> None:
     world.corrupt("erp")
     assert world.copy("p").phase is Phase.CRASHED
-    for _ in range(3):
+    for dummy in range(3):
         world.observe("p", power=Power.ON, was_restarted=True)
         assert world.copy("p").phase is Phase.BOOTING
         clock.turn(2.1)

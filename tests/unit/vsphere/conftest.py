@@ -15,6 +15,7 @@ import shutil
 import ssl
 import subprocess
 import time
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,9 @@ class Vcsim:
         deadline = time.monotonic() + 60
         line = b""
         while time.monotonic() < deadline and b"GOVC_SIM_PID" not in line:
-            readable, _, _ = select.select([self.process.stdout], [], [], 1.0)
-            line = self.process.stdout.readline() if readable else b""
+            stdout = t.cast("t.IO[bytes]", self.process.stdout)
+            readable, dummy, dummy = select.select([stdout], [], [], 1.0)
+            line = stdout.readline() if readable else b""
             if self.process.poll() is not None:
                 raise RuntimeError(f"vcsim ended at once with {self.process.returncode}")
         return int(re.search(rb"@127\.0\.0\.1:(\d+)/", line).group(1))
@@ -138,7 +140,7 @@ def open_client(spec_for):
 
     def build(port: int, **changes) -> Client:
         client = Client(spec_for(port, **changes), clock=SystemClock(), progress=lines.append)
-        client.lines = lines
+        setattr(client, "lines", lines)  # noqa: B010  (what a test may read back)
         opened.append(client)
         return client
 

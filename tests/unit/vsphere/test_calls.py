@@ -236,7 +236,7 @@ def test_a_wait_at_an_endpoint_that_stays_dead_ends_before_its_deadline(client, 
 
 def test_sessions_that_wait_at_once_are_all_told_at_once(open_client, front, machine):
     """In vcsim the default collectors of all sessions share one place for news, and one of them got it."""
-    clients = [open_client(front.port, timeout_s=20.0) for _ in range(3)]
+    clients = [open_client(front.port, timeout_s=20.0) for dummy in range(3)]
     took_s: list[float] = []
 
     def wait(mine):

@@ -73,29 +73,29 @@ def test_another_certificate_than_the_pinned_one_is_refused(open_client, front, 
     other = hashlib.new(algorithm, b"another certificate").hexdigest()
     client = open_client(front.port, ca_path=None, tls_fingerprint=other, validate_certs=validate_certs)
     with pytest.raises(BadInput, match="tls_fingerprint") as refused:
-        _ = client.content
+        dummy = client.content
     assert f"127.0.0.1:{front.port}" in str(refused.value)
     assert front.log == []  # not one byte of a request, let alone the password
 
 
 def test_a_pin_does_not_switch_the_checks_of_others_off(open_client, vcenter_port, front, pem):
     with pytest.raises(BadInput):
-        _ = open_client(front.port, tls_fingerprint="00" * 32).content
+        dummy = open_client(front.port, tls_fingerprint="00" * 32).content
     assert open_client(vcenter_port).is_vcenter
     with pytest.raises(BadInput, match="not trusted"):
-        _ = open_client(vcenter_port, ca_path=None).content
+        dummy = open_client(vcenter_port, ca_path=None).content
 
 
 def test_an_authority_that_nobody_knows_is_refused_for_loopback_too(open_client, vcenter_port):
     with pytest.raises(BadInput, match="ca_path") as refused:
-        _ = open_client(vcenter_port, ca_path=None).content
+        dummy = open_client(vcenter_port, ca_path=None).content
     assert "not trusted" in refused.value.why
 
 
 def test_a_certificate_of_another_authority_is_refused(open_client, vcenter_port, tmp_path):
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     with pytest.raises(BadInput, match="set ca_path to the PEM file of the authority"):
-        _ = open_client(vcenter_port, ca_path=str(tmp_path / "other.pem")).content
+        dummy = open_client(vcenter_port, ca_path=str(tmp_path / "other.pem")).content
 
 
 def test_an_expired_certificate_says_so(open_client, plain_vcsim, expired_pem):
@@ -104,7 +104,7 @@ def test_an_expired_certificate_says_so(open_client, plain_vcsim, expired_pem):
     door = Front(plain_vcsim, tls)
     try:
         with pytest.raises(BadInput, match="expired") as refused:
-            _ = open_client(door.port).content
+            dummy = open_client(door.port).content
         assert "renew the certificate" in refused.value.next
     finally:
         door.end()
@@ -116,7 +116,7 @@ def test_a_certificate_for_another_name_says_so(open_client, authority, plain_vc
     door = Front(plain_vcsim, tls)
     try:
         with pytest.raises(BadInput, match="set api_host to a name the certificate carries"):
-            _ = open_client(door.port).content
+            dummy = open_client(door.port).content
     finally:
         door.end()
 
@@ -142,7 +142,7 @@ def test_verification_is_off_only_when_asked_for(open_client, vcenter_port):
 )
 def test_wrong_input_names_itself_and_the_fix(open_client, vcenter_port, changes, said, fix):
     with pytest.raises(BadInput) as refused:
-        _ = open_client(vcenter_port, **changes).content
+        dummy = open_client(vcenter_port, **changes).content
     assert said in refused.value.why
     assert fix in refused.value.next
 
@@ -150,7 +150,7 @@ def test_wrong_input_names_itself_and_the_fix(open_client, vcenter_port, changes
 def test_the_password_is_in_no_message_and_in_no_traceback_text(open_client, spec_for, vcenter_port):
     client = open_client(vcenter_port, api_user="nobody")
     with pytest.raises(BadInput) as refused:
-        _ = client.content
+        dummy = client.content
     assert PASSWORD not in "".join(traceback.format_exception(refused.value))
     assert PASSWORD not in repr(client) + repr(spec_for(vcenter_port)) + str(refused.value.as_dict())
 
@@ -161,13 +161,13 @@ def test_the_password_is_in_no_message_and_in_no_traceback_text(open_client, spe
 def test_a_dead_port_says_refused_at_once(open_client):
     port = free_port()
     with pytest.raises(SiteUnreachable, match="refuses the connection") as gone:
-        _ = open_client(port).content
+        dummy = open_client(port).content
     assert f"127.0.0.1:{port}" in gone.value.why
 
 
 def test_an_unknown_name_says_so(open_client):
     with pytest.raises(SiteUnreachable, match="does not resolve"):
-        _ = open_client(443, api_host="no-such-host.invalid").content
+        dummy = open_client(443, api_host="no-such-host.invalid").content
 
 
 def test_a_silent_host_is_given_up_after_its_time_limit(open_client):
@@ -175,13 +175,13 @@ def test_a_silent_host_is_given_up_after_its_time_limit(open_client):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         with pytest.raises(SiteUnreachable, match="did not answer within 1 s") as gone:
-            _ = open_client(listener.getsockname()[1], timeout_s=0.6).content
+            dummy = open_client(listener.getsockname()[1], timeout_s=0.6).content
         assert "unknown, not down" in gone.value.next
 
 
 def test_a_port_without_tls_says_so(open_client, plain_vcsim):
     with pytest.raises(SiteUnreachable, match="does not speak TLS") as gone:
-        _ = open_client(plain_vcsim).content
+        dummy = open_client(plain_vcsim).content
     assert "api_port" in gone.value.next
 
 
@@ -212,7 +212,7 @@ def test_another_web_server_is_not_taken_for_vsphere(open_client, authority, sta
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         with pytest.raises(SiteUnreachable) as gone:
-            _ = open_client(server.server_address[1]).content
+            dummy = open_client(server.server_address[1]).content
         assert said in gone.value.why
     finally:
         server.shutdown()
@@ -228,7 +228,7 @@ def test_proxy_variables_of_the_environment_are_ignored(open_client, vcenter_por
 def test_without_pyvmomi_the_library_is_named(open_client, vcenter_port, monkeypatch):
     monkeypatch.setattr(sdk, "IMPORT_ERROR", "Traceback: No module named 'pyVmomi'")
     with pytest.raises(BadInput, match="pip install pyvmomi"):
-        _ = open_client(vcenter_port).content
+        dummy = open_client(vcenter_port).content
 
 
 def test_objects_are_addressed_by_kind_and_handle(open_client, vcenter_port):

@@ -90,7 +90,7 @@ def test_events_of_a_neighbour_are_not_told(client, vm):
 
 def test_the_last_events_are_the_newest_ones(client, vm):
     machine = client.object(vim.VirtualMachine, vm.handle)
-    for _ in range(4):
+    for dummy in range(4):
         client.run_task("off", machine.PowerOffVM_Task, within_s=5)
         client.run_task("on", machine.PowerOnVM_Task, within_s=5)
     every = health.events(client, vm, 0.0)

@@ -32,8 +32,9 @@ KNOWN = {
 }
 
 
-def vm(known=KNOWN, **shown):
+def vm(known=None, **shown):
     """Map a VM; property paths are written with __ for the dots."""
+    known = KNOWN if known is None else known
     given = {
         "name": "gestionale",
         "config.instanceUuid": "50-1",
