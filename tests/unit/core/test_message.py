@@ -102,7 +102,7 @@ def test_no_language_leaves_a_gap(locale: str, outcome: str) -> None:
 def test_both_languages_fill_in_the_same_facts() -> None:
     def holes(value: t.Any) -> t.Any:
         if isinstance(value, str):
-            return {name for dummy, name, dummy, dummy in string.Formatter().parse(value) if name}
+            return {part[1] for part in string.Formatter().parse(value) if part[1]}
         return {key: holes(text) for key, text in value.items()}
 
     for phrase in fields(ENGLISH):
