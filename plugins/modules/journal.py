@@ -88,6 +88,16 @@ EXAMPLES = r"""
     kind: job_disabled
     why: "Nightly job disabled in the console, 04:12, Anna"
   delegate_to: localhost
+
+- name: Close the run, and get its figures and the message for the customer
+  ferragosto.dr.journal:
+    site: "{{ dr_site }}"
+    vm: gestionale
+    state: closed
+    outcome: recovered_home
+    client: "{{ dr_client }}"
+  delegate_to: localhost
+  register: closed
 """
 
 RETURN = r"""

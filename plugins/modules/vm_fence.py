@@ -42,6 +42,8 @@ EXAMPLES = r"""
   ferragosto.dr.vm_fence:
     site: "{{ dr_site }}"
     vm: gestionale
+    replica:
+      name: gestionale_replica
     state: fenced
   delegate_to: localhost
 """

@@ -37,6 +37,8 @@ EXAMPLES = r"""
   ferragosto.dr.vm_health_info:
     site: "{{ dr_site }}"
     vm: gestionale
+    replica:
+      name: gestionale_replica
   delegate_to: localhost
   register: health
 """

@@ -56,6 +56,8 @@ EXAMPLES = r"""
   ferragosto.dr.vm_power:
     site: "{{ dr_site }}"
     vm: gestionale
+    replica:
+      name: gestionale_replica
     state: restarted
     attempts: 2
   delegate_to: localhost
