@@ -108,20 +108,18 @@ class Situation:
 def resume_of(run: Run | None) -> Resume | None:
     """Tell how far an open run of ``recover`` came; None when there is none to continue.
 
-    A part counts as done only when a later one was begun or its mark was set: running a part again is a no-op, skipping
-    an unfinished one is not.
+    A part counts as done only when a later one was begun: running a part again is a no-op, skipping an unfinished one is
+    not. No mark says it: the clock stops at a part's first sign, where the part itself has more to do.
     """
     if run is None or not run.is_open or run.op != "recover":
         return None
     phases = {step.phase for step in run.steps_done} | ({run.dangling.phase} if run.dangling is not None else set())
     done = set()
-    if "promote" in phases or "migrate" in phases or "T6" in run.marks:
+    if "promote" in phases or "migrate" in phases:
         done.add("fence")
-    if "migrate" in phases or "T8" in run.marks or "T9" in run.marks:
-        done.add("promote")
-    if "migrate" in phases or "T9" in run.marks:
-        done.add("verify")
-    if "T12" in run.marks:
+    if "migrate" in phases:
+        done |= {"promote", "verify"}
+    if "T12" in run.marks:  # verified at home: the step after the migration
         done.add("migrate")
     return Resume(
         run_id=run.run_id,

@@ -42,9 +42,12 @@ def run(*phases: str, **more: t.Any) -> Run:
         (run(), Resume(run_id="r1")),
         (run("restart", restarts_ended=2), Resume(run_id="r1", restarts_done=2, last_step="do restart")),
         (run("fence"), Resume(run_id="r1", has_acted=True, last_step="do fence")),
+        # Killed after the stamp of the fence, with the copy still on: the clock has its T6, the fence is not done.
+        (run("fence", marks={"T6": 5.0}), Resume(run_id="r1", has_acted=True, last_step="do fence")),
+        # Killed when the guest was seen alive, with its NICs still unplugged; an earlier restart had served for a while.
         (
-            run("fence", marks={"T6": 5.0}),
-            Resume(run_id="r1", has_acted=True, done=frozenset({"fence"}), last_step="do fence"),
+            run("fence", "promote", marks={"T6": 5.0, "T8": 6.0, "T9": 4.0}),
+            Resume(run_id="r1", has_acted=True, done=frozenset({"fence"}), last_step="do promote"),
         ),
         (
             run("fence", "promote"),
