@@ -51,3 +51,16 @@ def test_undo_of_nothing_touches_nothing(bench: Bench) -> None:
     assert "solo: ready -> ready" in undone.said
     assert bench.changing_calls() == {}
     assert bench.shown("solo") == before
+
+
+def test_undo_that_fails_at_its_last_step_is_completed_by_the_same_command(bench: Bench) -> None:
+    before = bench.shown("solo")
+    bench.control.crash("solo")
+    bench.fail_over("solo")
+    bench.control.rule("PowerOnVM_Task", "failing_task", vm="solo")
+    undone = bench.play("undo", limit="solo.clinic")
+    assert undone.rc != 0
+    assert bench.shown("solo")["production"]["stamps"] == {}, "all but the power is back"
+    undone = bench.play("undo", limit="solo.clinic")
+    assert undone.rc == 0, undone.text
+    assert bench.shown("solo") == before

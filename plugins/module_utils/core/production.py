@@ -112,8 +112,10 @@ def fence(
     """Fence the production copy and return the proof. Raise SplitBrainRisk when nothing proves it (invariant 2)."""
     if can_act_on(reading, pair):
         production = seen_production(pair)
+        # A fence belongs to the run that made it: its intents tell what the copy was before.
+        run_id = production.stamps.get(stamps.FENCED, work.run_id)
         steps = work.site.fence(
-            production, run_id=work.run_id, guest_within_s=limits.shutdown_s, off_within_s=limits.fence_s
+            production, run_id=run_id, guest_within_s=limits.shutdown_s, off_within_s=limits.fence_s
         )
         work.do("fence", steps)
         if work.is_check:

@@ -112,7 +112,9 @@ def _kept(replica: Vm, chosen: str) -> RecoveryPoint:
 def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str, limits: Deadlines) -> bool:
     """Move the promoted replica home (``to`` = "production") or back ("replica"), and stamp how far it came."""
     replica = seen_replica(pair)
-    if replica.stamps.get(stamps.PHASE) not in (Phase.FAILOVER, Phase.MIGRATING, Phase.FAILBACK):
+    is_promoted = replica.stamps.get(stamps.PHASE) in (Phase.FAILOVER, Phase.MIGRATING, Phase.FAILBACK)
+    # A dry run of a whole recovery comes here without the promotion that it has only foreseen.
+    if not is_promoted and not (work.is_check and Op.FAILOVER in state.legal()):
         raise Refused(
             what=f"migrate {replica.name} to the {to} host",
             why=f"it is not a promoted replica: state {state.state}, {state.reason}",
@@ -136,13 +138,15 @@ def undo(work: Work, pair: Pair, state: StateView) -> None:
     if state.state is not State.FAILING_OVER:
         state.require(Op.UNDO, pair.name)
     replica = seen_replica(pair)
-    run_id = replica.stamps.get(stamps.RUN) or _fenced_by(pair) or work.run_id
     records = work.journal.records(vm_key=work.vm_key)
+    # With both stamps off already, an undo that is started again must still learn what the production copy was.
+    last = runs.last_acting(records) or work.run_id
+    run_id = replica.stamps.get(stamps.RUN) or _fenced_by(pair) or last
     was_here = runs.former(records, run_id, phase="promote")
     if replica.host == pair.production_node != pair.replica_node:
         work.do("undo", work.site.migrate(replica, to="replica", mode="live", run_id=run_id))
     work.do("undo", work.site.undo_promotion(pair, was_here, run_id=run_id))
-    was_there: Former = runs.former(records, run_id, phase="fence")
+    was_there: Former = runs.former(records, _fenced_by(pair) or last, phase="fence")
     vm = production.seen_production(pair)
     work.do("undo", work.site.unfence(vm, was_there))
     if was_there.power == "on":

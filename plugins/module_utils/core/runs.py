@@ -102,7 +102,7 @@ def read_run(records: Sequence[Record], run_id: str) -> Run | None:
         production_id=_noted(own, "production_id"),
         replica_id=_noted(own, "replica_id"),
         by=str(body.get("by") or ""),
-        rto_s=float(body["rto_s"]) if body.get("rto_s") else None,
+        rto_s=_promised(own, "rto_s"),
         undoes=str(body.get("undoes") or ""),
         steps_done=_steps_done(own),
         dangling=_dangling(own),
@@ -133,6 +133,12 @@ def last_run(records: Sequence[Record]) -> Run | None:
     """Return the run opened last, open or closed."""
     opened = _last(records, "run_opened")
     return read_run(records, opened.run_id) if opened is not None else None
+
+
+def last_acting(records: Sequence[Record]) -> str:
+    """Return the id of the newest run that fenced or promoted a copy, or began to; "" without one."""
+    acting = [r.run_id for r in records if r.kind == "intent" and r.body.get("phase") in ("fence", "promote")]
+    return acting[-1] if acting else ""
 
 
 def trail(records: Sequence[Record], lease: Lease | None, owner: Owner | None) -> Trail:
@@ -222,6 +228,18 @@ def _restarts_started(own: Sequence[Record]) -> set[str]:
             number = _ATTEMPT.search(str(record.body.get("step", "")))
             found.add(number[1] if number else f"record {record.seq}")
     return found
+
+
+def promised(own: Sequence[Record]) -> dict[str, t.Any]:
+    """Return the contract of a run: as it was opened, or as it was continued where a single command had begun it."""
+    keys = ("rto_s", "rpo_s", "rto_from")
+    bodies = [r.body for r in own if r.kind in ("run_opened", "run_resumed") and r.body.get("rto_s")]
+    return {key: bodies[0].get(key) for key in keys} if bodies else {}
+
+
+def _promised(own: Sequence[Record], key: str) -> float | None:
+    value = promised(own).get(key)
+    return None if value is None else float(value)
 
 
 def _noted(own: Sequence[Record], key: str) -> str:
