@@ -13,6 +13,7 @@ description:
   - Moves the promoted replica to the production host, live where the platform can, and stamps how far it came; the
     fenced original stays where it is.
   - A cold move with downtime happens only with O(mode=cold).
+  - In check mode a replica that is ready is looked at as if it had been promoted, so that a dry run of a whole recovery foresees its calls.
 author:
   - The ferragosto.dr contributors (@ferragosto)
 options:

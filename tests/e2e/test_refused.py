@@ -6,85 +6,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import typing as t
 
 import pytest
 
-from ansible_collections.ferragosto.dr.extensions.twin.vsphere import VsphereLab
-from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench, Result
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
 
-SICK = ("lost", "found", "twin", "old", "giant", "app", "spare")
+WHY = {
+    "replica missing": ("lost", "fits dr_replica name 'lost_replica'", "dr_replica"),
+    "replica already running": ("found", "not legal in state found_running", "adopt"),
+    "two VMs of one name": ("twin", "2 VMs carry this name", "give the id instead of the name"),
+    "point older than the RPO": (
+        "old",
+        "would lose 2 d 1 h of data, the contract allows 24 h",
+        '"data_loss": "who and why"',
+    ),
+    "no room on the replica host": ("giant", "the replica host cannot carry it", "free room on the replica host"),
+    "dependency outside --limit down": (
+        "app",
+        "it depends on db.clinic",
+        "recover db.clinic first, or add it to --limit",
+    ),
+    "a person switched it off": ("spare", "person marco.rinaldi switched it off", '"powered_off": "who and why"'),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    ended: Result
-    calls: dict[str, int]
-    records: dict[str, list[str]]
-    is_unchanged: bool
-
-
-@pytest.fixture(scope="module")
-def ward(lab: VsphereLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
-    """Everything is broken, and the technician's command goes over all of it."""
-    lab.reset()
-    bench = Bench(lab, tmp_path_factory.mktemp("ward"))
+def test_every_trouble_of_one_play_is_refused_with_its_reason_and_nothing_is_touched(
+    bench: Bench, subtests: pytest.Subtests
+) -> None:
     for vm in ("lost", "old", "giant", "app", "db"):
         bench.control.crash(vm)
     bench.control.power_off("spare", user="marco.rinaldi")
-    before = {vm: bench.shown(vm) for vm in SICK}
-    ended = bench.play("recover", limit=",".join(f"{vm}.clinic" for vm in SICK))
-    yield Round(
-        ended=ended,
-        calls=bench.changing_calls(),
-        records={vm: [r.kind for r in bench.records(vm)] for vm in SICK},
-        is_unchanged={vm: bench.shown(vm) for vm in SICK} == before,
-    )
-    assert lab.control.violations() == []
-
-
-@pytest.mark.parametrize(
-    ("vm", "why", "then"),
-    [
-        pytest.param("lost", "fits dr_replica name 'lost_replica'", "dr_replica", id="replica missing"),
-        pytest.param("found", "not legal in state found_running", "adopt", id="replica already running"),
-        pytest.param("twin", "2 VMs carry this name", "give the id instead of the name", id="two VMs of one name"),
-        pytest.param(
-            "old",
-            "would lose 2 d 1 h of data, the contract allows 24 h",
-            '"data_loss": "who and why"',
-            id="beyond the RPO",
-        ),
-        pytest.param("giant", "the replica host cannot carry it", "free room on the replica host", id="no capacity"),
-        pytest.param(
-            "app", "it depends on db.clinic", "recover db.clinic first, or add it to --limit", id="dependency down"
-        ),
-        pytest.param(
-            "spare",
-            "person marco.rinaldi switched it off",
-            '"powered_off": "who and why"',
-            id="a person switched it off",
-        ),
-    ],
-)
-def test_recovery_is_refused_with_its_reason_and_the_next_move(ward: Round, vm: str, why: str, then: str) -> None:
-    decision = ward.ended.decision(f"{vm}.clinic")
-    assert not decision["is_go"]
-    assert why in decision["reason"], decision
-    assert then in decision["next"], decision
-    assert why in ward.ended.said, "the card must say so to the technician"
-    assert f"{vm} is not recovered: refused" in ward.ended.said
-
-
-def test_a_refusal_touches_nothing_and_fails_the_command(ward: Round) -> None:
-    assert ward.ended.rc != 0
-    assert ward.calls == {}
-    assert ward.is_unchanged
-    for vm in SICK:
-        assert "intent" not in ward.records[vm]
-        assert ward.records[vm][-1] == "run_closed", f"{vm}: a refused run must not stand in the way of the next"
+    before = {vm: bench.shown(vm) for vm, _why, _then in WHY.values()}
+    ended = bench.play("recover", limit=",".join(f"{vm}.clinic" for vm in before))
+    assert ended.rc != 0
+    for trouble, (vm, why, then) in WHY.items():
+        with subtests.test(trouble):
+            decision = ended.decision(f"{vm}.clinic")
+            assert not decision["is_go"]
+            assert why in decision["reason"], decision
+            assert then in decision["next"], decision
+            assert why in ended.said, "the card must say so to the technician"
+            assert ended.outcome(f"{vm}.clinic").startswith("refused")
+            kinds = [record.kind for record in bench.records(vm)]
+            assert "intent" not in kinds
+            assert kinds[-1] == "run_closed", "it must not stand in the way of the next command"
+    assert bench.changing_calls() == {}
+    assert {vm: bench.shown(vm) for vm in before} == before
 
 
 def test_unknown_vm_is_named_with_the_nearest_known_ones(bench: Bench) -> None:
@@ -114,7 +82,7 @@ def test_consents_let_it_go_and_stand_in_the_journal_with_their_words(bench: Ben
     assert bench.run("old")["point"]["lost_s"] == pytest.approx(49 * 3600, abs=600)
 
 
-def test_vendor_job_not_known_to_be_disabled_refuses_the_promotion(bench: Bench, tmp_path: Path) -> None:
+def test_vendor_job_not_known_to_be_disabled_refuses_the_promotion(bench: Bench) -> None:
     bench.control.crash("solo")
     ended = bench.play("assess", limit="solo.clinic", extra={"dr_policy": bench.policy(job_hook=None)})
     assert ended.rc == 0, ended.text
@@ -122,9 +90,9 @@ def test_vendor_job_not_known_to_be_disabled_refuses_the_promotion(bench: Bench,
     assert "its replication job is not known to be disabled" in ended.decision("solo.clinic")["reason"]
     assert '"job_disabled": "who and why"' in ended.decision("solo.clinic")["next"]
 
-    about = {"vm": "solo", "replica": {"name": "solo_replica"}}
+    about: dict[str, t.Any] = {"vm": "solo", "replica": {"name": "solo_replica"}}
     bench.done("vm_fence", **about)
-    promoted = bench.module("replica", state="failover", contract={"rto": "30m", "rpo": "24h"}, **about)
+    promoted = bench.module("replica", state="failover", contract=CONTRACT, **about)
     assert promoted["failed"]
     assert promoted["error"]["code"] == "refused"
     assert "dr_accept.job_disabled" in promoted["error"]["next"]

@@ -14,11 +14,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
     checks,
     production,
     promotion,
+    stamps,
     words,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Witness
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
 from ansible_collections.ferragosto.dr.plugins.module_utils.probes.witness import ask_witnesses
@@ -28,6 +30,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.uses.verification im
 
 Params: t.TypeAlias = Mapping[str, t.Any]
 Result: t.TypeAlias = "dict[str, t.Any]"
+
+RECOVER = "recover"
 
 
 def power(session: Session, params: Params) -> Result:
@@ -56,8 +60,9 @@ def power(session: Session, params: Params) -> Result:
 
 def fence(session: Session, params: Params) -> Result:
     """Fence the production copy and return the proof, or unfence it."""
-    with session.work() as work:
+    with session.work(RECOVER) as work:
         look = _own_look(session)
+        work.stays_open = params["state"] == "fenced" and _begins(look)
         accepted = _accepted(look, params).unfenced
         if params["state"] == "unfenced":
             production.unfence(work, look.pair)
@@ -78,8 +83,9 @@ def replica(session: Session, params: Params) -> Result:
     """Bring the replica into the desired state."""
     contract = words.contract(params["contract"]) if params["contract"] else None
     policy = words.policy(params["policy"])
-    with session.work() as work:
+    with session.work(RECOVER) as work:
         look = _own_look(session)
+        work.stays_open = params["state"] == "failover" and _begins(look)
         accept = _accepted(look, params)
         rpo = {} if contract is None else {"rpo_s": contract.rpo_s}
         state = look.state(now_s=session.clock.now_s(), **rpo)
@@ -102,7 +108,10 @@ def replica(session: Session, params: Params) -> Result:
                 fault_at_s=params["fault_at"],
                 accept_data_loss=accept.data_loss,
                 accept_unfenced=accept.unfenced,
-                is_job_disabled=params["job_disabled"] or accept.job_disabled,
+                # In check mode the hook is not run; in earnest it runs before this.
+                is_job_disabled=params["job_disabled"]
+                or accept.job_disabled
+                or (policy.job_hook if work.is_check else None),
             )
             witnesses = () if production.can_act_on(look.reading, look.pair) else _witnesses(session)
             proof, loss = promotion.fail_over(work, look.reading, look.pair, state, order, witnesses=witnesses)
@@ -149,6 +158,12 @@ def _own_look(session: Session) -> Look:
     if state.foreign_run:
         state.require(Op.FAILOVER, look.pair.name)
     return look
+
+
+def _begins(look: Look) -> bool:
+    """Tell whether the replica is not promoted yet, so that what is done now is the beginning of a recovery."""
+    replica = look.pair.replica
+    return replica is not None and replica.stamps.get(stamps.PHASE, "") in ("", Phase.PROMOTING)
 
 
 def _accepted(look: Look, params: Params) -> words.Accept:
