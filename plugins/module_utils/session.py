@@ -27,6 +27,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.progress import Prog
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.registry import open_site
 
 DEFAULT_RPO_S = 24 * 3600.0
+MANUAL = "manual"  # the op of a run that one module call opened for itself
 
 
 class SystemClock:
@@ -126,8 +127,11 @@ class Session:
         return Look(reading=reading, pair=pair, trail=trail, run=run)
 
     @contextmanager
-    def work(self) -> Iterator[Work]:
-        """Hold the lease and give the bench to work on. A call outside a run gets a small run of its own."""
+    def work(self, op: str = MANUAL) -> Iterator[Work]:
+        """Hold the lease and give the bench to work on. A call outside a run gets a small run of its own, closed at its end.
+
+        Unless the bench ``stays_open``: who fences or promotes by hand has begun a recovery, and recover continues it.
+        """
         if self.is_check:
             run = self.run()
             yield self._bench("check" if run is None else run.run_id, guard=lambda: None)
@@ -137,13 +141,14 @@ class Session:
         own_run = False
         try:
             run = self.run()
-            own_run = run is None
+            own_run = run is None or run.op == MANUAL
             run_id = ids.new_run_id(self.clock.now_s()) if run is None else run.run_id
             work = self._bench(run_id, guard=keeper.guard)
-            if own_run:
-                work.note("run_opened", {"op": "manual", "alert_at_s": self.clock.now_s(), "by": self.owner.host})
+            if run is None:
+                by = self.owner.host.split("/")[0]
+                work.note("run_opened", {"op": op, "alert_at_s": self.clock.now_s(), "by": by})
             yield work
-            if own_run:
+            if own_run and not work.stays_open:
                 work.note("run_closed", {"outcome": "done", "why": "single command"})
         finally:
             keeper.end(release=own_run)

@@ -18,11 +18,11 @@ def summary(records: Sequence[Record], run_id: str, *, now_s: float) -> dict[str
     run = runs.read_run(records, run_id)
     if run is None:
         return {"run_id": run_id}
-    opened = next(r.body for r in records if r.kind == "run_opened")
+    contract = runs.promised([record for record in records if record.run_id == run_id])
     chosen = [r.body for r in records if r.kind == "chosen"][:1]
     point = chosen[0] if chosen else None
     instants = run.marks
-    rto_from = str(opened.get("rto_from") or "alert")
+    rto_from = str(contract.get("rto_from") or "alert")
     return {
         "run_id": run_id,
         "op": run.op,
@@ -32,10 +32,10 @@ def summary(records: Sequence[Record], run_id: str, *, now_s: float) -> dict[str
         "marks": dict(instants),
         "opened_at_s": run.opened_at_s,
         "rto_achieved_s": _rounded(clock.rto_achieved_s(instants, rto_from)),
-        "rto_target_s": opened.get("rto_s"),
+        "rto_target_s": contract.get("rto_s"),
         "rpo_achieved_s": _rounded(_rpo(instants, point)),
         "rto_from": rto_from,
-        "rpo_target_s": opened.get("rpo_s"),
+        "rpo_target_s": contract.get("rpo_s"),
         "point": point,
         "unprotected_s": _rounded(clock.unprotected_s(instants, now_s)),
         "consents": [{"kind": c.kind, "reason": c.reason, "by": c.by, "at_s": c.at_s} for c in run.consents],

@@ -32,6 +32,7 @@ class Work:
     vm_key: str
     run_id: str
     is_check: bool
+    stays_open: bool = False  # the run goes on after this call
     done: list[StepDone] = field(default_factory=list)
 
     def do(self, phase: str, steps: Iterable[Step]) -> bool:

@@ -66,6 +66,7 @@ def fence(session: Session, params: Params) -> Result:
         accepted = _accepted(look, params).unfenced
         if params["state"] == "unfenced":
             production.unfence(work, look.pair)
+            _end_recovery(session, work, "undone")
             return _result(session, look, work)
         proof = production.fence(
             work,
@@ -92,8 +93,10 @@ def replica(session: Session, params: Params) -> Result:
         more: Result = {}
         if params["state"] == "ready":
             promotion.undo(work, look.pair, state)
+            _end_recovery(session, work, "undone")
         elif params["state"] == "committed":
             promotion.commit(work, look.pair, state)
+            _end_recovery(session, work, "committed")
         else:
             if contract is None:
                 raise BadInput(
@@ -164,6 +167,14 @@ def _begins(look: Look) -> bool:
     """Tell whether the replica is not promoted yet, so that what is done now is the beginning of a recovery."""
     replica = look.pair.replica
     return replica is not None and replica.stamps.get(stamps.PHASE, "") in ("", Phase.PROMOTING)
+
+
+def _end_recovery(session: Session, work: Work, outcome: str) -> None:
+    """Close the recovery that this call took back or made permanent; the undo and commit playbooks close their own runs."""
+    run = None if work.is_check else session.run()
+    if run is not None and run.op == RECOVER:
+        work.note("run_closed", {"outcome": outcome, "why": "by a single command"})
+        work.stays_open = True  # it is closed already
 
 
 def _accepted(look: Look, params: Params) -> words.Accept:

@@ -54,9 +54,8 @@ def _open(session: Session, params: Params) -> Result:
     try:
         run = session.run()
         if run is not None and run.op == params["op"]:
-            session.journal.append(
-                session.vm_key, run.run_id, "run_resumed", {"by": _who(session), "after_step": run.last_step}
-            )
+            body = {"by": _who(session), "after_step": run.last_step, **_contract(params)}
+            session.journal.append(session.vm_key, run.run_id, "run_resumed", body)
             session.progress(f"continuing run {run.run_id}, {_where(run)}")
             return {**_plain(run.run_id, changed=True), **_resumed(run)}
         if run is not None and params["op"] == "recover":
@@ -72,15 +71,13 @@ def _open(session: Session, params: Params) -> Result:
 
 def _new(session: Session, params: Params, unfinished: runs.Run | None) -> Result:
     now_s = session.clock.now_s()
-    contract = words.contract(params["contract"]) if params["contract"] else None
     run_id = ids.new_run_id(now_s)
     body: dict[str, t.Any] = {
         "op": params["op"],
         "alert_at_s": words.alert_at(params["alert_at"], now_s=now_s),
         "by": _who(session),
+        **_contract(params),
     }
-    if contract is not None:
-        body |= {"rto_s": contract.rto_s, "rpo_s": contract.rpo_s, "rto_from": contract.rto_from}
     if unfinished is not None:
         body["undoes"] = unfinished.run_id
         body |= {"production_id": unfinished.production_id, "replica_id": unfinished.replica_id}
@@ -88,6 +85,13 @@ def _new(session: Session, params: Params, unfinished: runs.Run | None) -> Resul
     session.run()
     session.progress(f"run {run_id} opened")
     return {**_plain(run_id, changed=True), **_resumed(None)}
+
+
+def _contract(params: Params) -> dict[str, t.Any]:
+    if not params["contract"]:
+        return {}
+    contract = words.contract(params["contract"])
+    return {"rto_s": contract.rto_s, "rpo_s": contract.rpo_s, "rto_from": contract.rto_from}
 
 
 def _write(session: Session, params: Params, run: runs.Run) -> Result:

@@ -39,7 +39,9 @@ def alarms(one: Subject) -> list[str]:
         if production.power is Power.ON:
             found.append(f"the production copy came back powered on at {production.host}: fence it")
         elif not production.stamps.get(stamps.FENCED):
-            found.append("the production copy is not fenced yet: run recover again, so that it cannot start by itself")
+            found.append(
+                "the production copy is not fenced yet: fence it (module vm_fence), so that it cannot start by itself"
+            )
     if one.state.state is State.SPLIT_BRAIN:
         found.append(f"SPLIT BRAIN: {one.state.reason}")
     return found
