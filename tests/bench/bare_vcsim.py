@@ -76,6 +76,11 @@ class BareVcsim:
         self._process.wait(timeout=10)
         self._folder.cleanup()
 
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that the simulator has used so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     @property
     def end(self) -> dict[str, t.Any]:
         """One end of a site, in the words of ``dr_site``."""

@@ -7,16 +7,17 @@
 What is measured:
 
 read   the provider's read of one endpoint with 1,000 VMs (session open, same process) against one raw pyvmomi property
-       collector read of the same objects and paths; and its round trips, counted at the HTTP client.
+       collector read of the same objects and paths; and its round trips, counted at the HTTP client. Wall times are judged
+       less the time that the reading thread waited for a core: on an idle machine there is none.
 peer   client CPU of a playbook with site_info against one with community.vmware's vmware_vm_info, on the same vcsim.
        It makes tens of calls per VM, so it reads folders of 20 and of --peer-vms VMs, and its cost per VM is scaled up.
 wait   the time a step of the real module takes beyond the server's own task, on the lab with tasks of 3 s; and the same on
        a far site of 100 ms per call.
 card   from the start of `ansible-playbook ferragosto.dr.assess` to the decision card on screen, with both cores busy.
 
-How to read it: wall times of a read are mostly the simulator's own. Of one read of 1,000 VMs vcsim takes about half, on cores
-that it shares with the client, and no vCenter answers at its speed: the ratios say what our code adds, not how long a real
-site takes. What carries over to a real site is client CPU and the number of round trips; multiply the latter by the site's
+How to read it: no vCenter answers at vcsim's speed, and vcsim shares the cores with the client (its own CPU per read is in the
+table; most of the rest of a read's wall time is pyvmomi's parsing, in either read). The ratios say what our code adds, not how
+long a real site takes. What carries over to a real site is client CPU and the number of round trips; multiply the latter by the site's
 latency. vcsim's tasks end at once, so the lab lets them last, and its proxy (Python, one process with this script) adds some
 milliseconds to each call of `wait` and `card`. CPU seconds vary little on a busy machine, wall times much: see `load_1m`.
 """
