@@ -40,8 +40,7 @@ def test_waves_follow_the_dependencies_and_a_slow_vm_delays_nobody(bench: Bench)
 def test_failed_vm_stops_its_dependants_and_nothing_else(bench: Bench) -> None:
     for vm in ("db", "app", "solo"):
         bench.control.corrupt(vm, since_s=3600)
-    bench.control.rule("RevertToSnapshot_Task", "failing_task", vm="db", role="replica", count=None)
-    bench.control.rule("*Snapshot_Task", "failing_task", vm="db", role="replica", count=None, text="array says no")
+    bench.control.rule("CreateSnapshot_Task", "failing_task", vm="db", role="replica", count=None, text="array says no")
     ended = bench.play("recover", limit="db.clinic,app.clinic,solo.clinic")
     assert ended.rc != 0
     assert "array says no" in ended.outcome("db.clinic")

@@ -31,7 +31,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         found = json.loads(self._dump_results(result.result, indent=None, serialize=True))
         self._tasks.append({"host": result.host.name, "task": result.task.get_name(), "result": found})
 
-    v2_runner_on_failed = v2_runner_on_skipped = v2_runner_on_unreachable = v2_runner_on_ok
+    v2_runner_on_skipped = v2_runner_on_unreachable = v2_runner_on_ok
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self.v2_runner_on_ok(result)
 
     def v2_playbook_on_stats(self, stats):
         rows = {host: stats.summarize(host) for host in sorted(stats.processed)}
