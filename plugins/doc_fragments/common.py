@@ -109,8 +109,8 @@ witnesses:
       description: An address that answers a ping while the production host lives.
       type: str
     timeout:
-      description: Seconds that one question may take.
-      type: float
+      description: How long one question may take, for example V(5s).
+      type: str
 """
     + _ENDPOINT.format(side="production", env="PRODUCTION")
     + _ENDPOINT.format(side="replica", env="REPLICA")
@@ -136,32 +136,29 @@ vm:
   required: true
 replica:
   description: The inventory variable C(dr_replica).
-  type: dict
+  type: raw
 recovery_point:
   description: The recovery point that would be promoted, as in O(ferragosto.dr.replica#module:recovery_point).
   type: str
   default: latest
 checks:
   description: The inventory variable C(dr_checks).
-  type: list
-  elements: dict
-  default: []
+  type: raw
 address:
   description: The inventory variable C(dr_address); by default the inventory name.
   type: str
 contract:
-  description: The inventory variable C(dr_contract).
-  type: dict
-  required: true
+  description: The inventory variable C(dr_contract); without one the VM is refused.
+  type: raw
 policy:
   description: The inventory variable C(dr_policy).
-  type: dict
+  type: raw
 accept:
   description: The inventory variable C(dr_accept).
-  type: dict
+  type: raw
 client:
   description: The inventory variable C(dr_client).
-  type: dict
+  type: raw
 priority:
   description: The inventory variable C(dr_priority).
   type: raw

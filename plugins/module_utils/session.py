@@ -106,7 +106,7 @@ class Session:
     def run(self) -> runs.Run | None:
         """Return the open run of this VM and let the progress lines carry its clock."""
         run = runs.open_run(self.journal.records(vm_key=self.vm_key))
-        if run is not None:
+        if run is not None and run.op == "recover":  # only a recovery has a clock
             self.progress.alert_at_s = run.alert_at_s
             self.progress.rto_s = run.rto_s
         return run

@@ -217,7 +217,7 @@ def _resume(resume: Resume | None) -> Json | None:
 
 
 def _hook(path: str | None) -> str:
-    return f"by the hook {path}, before the promotion" if path else ""
+    return f"by the hook {path.rpartition('/')[2]}, before the promotion" if path else ""
 
 
 def _iso(at_s: float | None) -> str | None:

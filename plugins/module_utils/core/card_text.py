@@ -30,7 +30,11 @@ def line(card: Json) -> str:
     """Say the state of a VM in one line, with its alarms."""
     said = f"{plain(card['vm'])}: {card['state']} ({plain(card['state_reason'])})"
     if card.get("error") is None:
-        said += f"; {card['verdict']}, read {card['read_age']}"
+        # In these states the original is fenced: how it fares says nothing of the service.
+        fares = "" if card["state"] in ("failover", "failback", "committed") else f"{card['verdict']}, "
+        if card["verdict"] == "unreachable":
+            fares = f"unreachable: {plain(card['verdict_reason'])}, "
+        said += f"; {fares}read {card['read_age']}"
     return " ! ".join([said, *(plain(alarm) for alarm in card.get("alarms", ()))])
 
 

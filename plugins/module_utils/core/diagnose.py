@@ -152,7 +152,7 @@ def _shown(case: Case) -> list[Evidence]:
             facts = [Evidence(text=f"last known power {case.vm.power}, of unknown age")]
         return [Evidence(text=lost, at_s=case.endpoint.read_at_s), *facts]
     vm, at_s = case.seen, case.endpoint.read_at_s
-    found = [Evidence(text=f"power {vm.power} on {vm.host}", at_s=at_s)]
+    found = [Evidence(text=f"{vm.host}: power {vm.power}", at_s=at_s)]
     if vm.question is not None:
         found.append(Evidence(text=f"question: {vm.question}", at_s=at_s))
     if vm.power is Power.ON:

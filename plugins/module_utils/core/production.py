@@ -150,13 +150,14 @@ def proof_now(
     return prove_fenced(fresh, reading.production, host, witnesses, accepted)
 
 
-def unfence(work: Work, pair: Pair) -> None:
+def unfence(work: Work, reading: SiteReading, pair: Pair) -> None:
     """Give the production copy back its NICs, autostart, HA and power as they were before the fence."""
     production = seen_production(pair)
-    if pair.replica is not None and pair.replica.power is Power.ON:
+    running = _promoted(reading, production) or pair.replica
+    if running is not None and running.power is Power.ON:
         raise SplitBrainRisk(
             what=f"unfence {production.name}",
-            why=f"its replica {pair.replica.name} is powered on at {pair.replica.host}",
+            why=f"its replica {running.name} is powered on at {running.host}",
             next="use the undo playbook, which stops the replica first",
         )
     fenced_by = production.stamps.get(stamps.FENCED, work.run_id)
@@ -164,3 +165,10 @@ def unfence(work: Work, pair: Pair) -> None:
     work.do("undo", work.site.unfence(production, former))
     if former.power == Power.ON:
         work.do("undo", work.site.power_on(production))
+
+
+def _promoted(reading: SiteReading, production: Vm) -> Vm | None:
+    """Return the copy promoted by the run that fenced this one: its stamp shows it also where dr_replica was not given."""
+    run_id = production.stamps.get(stamps.FENCED)
+    every = (vm for end in reading.endpoints() for vm in end.vms)
+    return next((vm for vm in every if run_id and vm.stamps.get(stamps.RUN) == run_id), None)

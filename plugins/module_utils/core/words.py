@@ -32,6 +32,7 @@ MIGRATE_HOME = ("auto", "later", "never")
 APPROVAL = ("none", "required")
 VARIABLES = (
     "dr_accept",
+    "dr_address",
     "dr_alert_at",
     "dr_approved_by",
     "dr_checks",

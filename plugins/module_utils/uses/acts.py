@@ -37,7 +37,7 @@ RECOVER = "recover"
 def power(session: Session, params: Params) -> Result:
     """Bring the production copy into a power state, or restart it until its service answers."""
     with session.work() as work:
-        look = _own_look(session)
+        look = _own_look(session, Op.RESUME)
         if params["state"] == "restarted":
             outcome = production.restart(
                 work,
@@ -61,11 +61,11 @@ def power(session: Session, params: Params) -> Result:
 def fence(session: Session, params: Params) -> Result:
     """Fence the production copy and return the proof, or unfence it."""
     with session.work(RECOVER) as work:
-        look = _own_look(session)
+        look = _own_look(session, Op.FAILOVER)
         work.stays_open = params["state"] == "fenced" and _begins(look)
         accepted = _accepted(look, params).unfenced
         if params["state"] == "unfenced":
-            production.unfence(work, look.pair)
+            production.unfence(work, look.reading, look.pair)
             _end_recovery(session, work, "undone")
             return _result(session, look, work)
         proof = production.fence(
@@ -85,7 +85,7 @@ def replica(session: Session, params: Params) -> Result:
     contract = words.contract(params["contract"]) if params["contract"] else None
     policy = words.policy(params["policy"])
     with session.work(RECOVER) as work:
-        look = _own_look(session)
+        look = _own_look(session, {"ready": Op.UNDO, "committed": Op.COMMIT}.get(params["state"], Op.FAILOVER))
         work.stays_open = params["state"] == "failover" and _begins(look)
         accept = _accepted(look, params)
         rpo = {} if contract is None else {"rpo_s": contract.rpo_s}
@@ -126,7 +126,7 @@ def replica(session: Session, params: Params) -> Result:
 def migration(session: Session, params: Params) -> Result:
     """Move the promoted replica home or back."""
     with session.work() as work:
-        look = _own_look(session)
+        look = _own_look(session, Op.FAILBACK)
         state = look.state(now_s=session.clock.now_s())
         limits = words.policy(params["policy"]).deadlines
         promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"], limits=limits)
@@ -154,12 +154,12 @@ def _copy(session: Session, vm: Vm) -> Result:
     return {"id": fresh.id, "name": fresh.name, "host": fresh.host, "power": fresh.power.value}
 
 
-def _own_look(session: Session) -> Look:
+def _own_look(session: Session, op: Op) -> Look:
     """Read the site, and refuse to touch a VM that a run of another journal holds (invariant 9)."""
     look = session.look()
     state = look.state(now_s=session.clock.now_s())
     if state.foreign_run:
-        state.require(Op.FAILOVER, look.pair.name)
+        state.require(op, look.pair.name)
     return look
 
 

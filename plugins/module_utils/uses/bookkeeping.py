@@ -140,7 +140,7 @@ def _closed(session: Session, params: Params, run: runs.Run) -> Result:
     found = summary.summary(records, run.run_id, now_s=session.clock.now_s())
     # Undo and commit are the technician's business: the customer was told when his service came back.
     text = _message(session, params, found) if params["outcome"] in message.OUTCOMES else ""
-    if text:
+    if text and params["outcome"] not in ("healthy", "refused"):  # there is nothing to tell him then
         session.progress.show(text)
     return {"summary": found, "message": text, "line": summary.line(found)}
 

@@ -154,12 +154,12 @@ class Client:
         """
         deadline = self.clock.now_s() + within_s
         task = self.call(what, start)
-        shown = -1
+        shown = 0
 
         def ended(seen: Mapping[str, t.Any]) -> Mapping[str, t.Any] | None:
             nonlocal shown
             percent = seen.get("info.progress")
-            if percent is not None and percent // 10 > shown // 10 and percent > 0:
+            if percent is not None and percent // 25 > shown // 25:
                 shown = percent
                 self.progress(f"{what}: {percent} %")
             return seen if seen.get("info.state") in ("success", "error") else None
