@@ -70,7 +70,7 @@ def protected_vms(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, t.An
     """Return one item per host of the play, then one per dependency that is not in it."""
     in_play = list(hosts)
     items = [_item(host, hostvars, is_in_play=True) for host in in_play]
-    waiting = [name for item in items for name in item.get("depends_on") or []]
+    waiting = [name for item in items for name in _needs(item)]
     seen = set(in_play)
     while waiting:
         name = waiting.pop(0)
@@ -78,15 +78,21 @@ def protected_vms(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, t.An
             continue
         seen.add(name)
         if name not in hostvars:
-            asked_by = [item["host"] for item in items if name in (item.get("depends_on") or [])]
+            asked_by = [item["host"] for item in items if name in _needs(item)]
             raise AnsibleFilterError(
                 f"read dr_depends_on: {name!r}, named by {', '.join(asked_by)}, is not a host of the inventory."
                 " Next: correct the name, or add that VM to the inventory"
             )
         item = _item(name, hostvars, is_in_play=False)
         items.append(item)
-        waiting += item.get("depends_on") or []
+        waiting += _needs(item)
     return items
+
+
+def _needs(item: Mapping[str, t.Any]) -> list[t.Any]:
+    """Return what a VM depends on; what is no list (a lone name is the usual slip) is refused in words by the module."""
+    needs = item.get("depends_on")
+    return list(needs) if isinstance(needs, Sequence) and not isinstance(needs, (str, bytes)) else []
 
 
 def _item(host: str, hostvars: Mapping[str, Mapping[str, t.Any]], *, is_in_play: bool) -> dict[str, t.Any]:

@@ -40,6 +40,13 @@ def bench(lab: VsphereLab, tmp_path: Path, request: pytest.FixtureRequest) -> It
         assert lab.control.violations() == [], "two copies of one VM were live at once"
 
 
+@pytest.fixture
+def bench_unchanged(lab: VsphereLab, tmp_path: Path) -> Bench:
+    """The lab as it is: for tests that are refused before they look at it."""
+    lab.world.calls.clear()
+    return Bench(lab, tmp_path)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_words_of_the_desk() -> None:
     """Let no variable of the person at the desk decide a test."""
