@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.resume_kit import LUCA, Story, Telling
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,3 +53,29 @@ def _no_words_of_the_desk() -> None:
     """Let no variable of the person at the desk decide a test."""
     for name in [n for n in os.environ if n.startswith(("DR_", "ANSIBLE_")) and n != "ANSIBLE_COLLECTIONS_PATH"]:
         del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def luca_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
+    """The lab of the demo's client, for the tests that play the 15 August story; they reset it themselves."""
+    try:
+        lab = VsphereLab.start(LUCA, timing=Timing.fast(), state_dir=tmp_path_factory.mktemp("luca"))
+    except SimulatorMissing as problem:
+        pytest.skip(str(problem))
+    with lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def story(luca_lab: VsphereLab, tmp_path: Path, shared: Path) -> Telling:
+    """Tell the 15 August story anew, under the given name."""
+    return lambda name="story": Story(luca_lab, tmp_path / name, shared / "warm").begin()
