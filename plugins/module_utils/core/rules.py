@@ -266,10 +266,7 @@ def _promote_platform(s: Situation) -> Objection | None:
 
 
 def _illegal(s: Situation, move: str) -> Objection:
-    legal = ", ".join(s.state.legal()) or "nothing but waiting"
-    return Objection(
-        reason=f"{move} is not legal in state {s.state.state}: {s.state.reason}", next=f"legal in this state: {legal}"
-    )
+    return Objection(reason=f"{move} is not legal in state {s.state.state}: {s.state.reason}", next=s.state.advice())
 
 
 def _platform(s: Situation, operation: str) -> Objection | None:

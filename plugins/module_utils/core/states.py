@@ -104,14 +104,16 @@ class StateView:
         """Raise Refused with the state, its reason and the legal list, when ``op`` is not legal now."""
         if op in self.legal():
             return
-        allowed = ", ".join(self.legal()) or "nothing but waiting"
-        step = f"legal in this state: {allowed}"
-        if self.foreign_run:
-            step = (
-                f"set dr_journal to the journal of run {self.foreign_run}; if that one is lost for good, look at both "
-            )
-            step += "copies yourself and take the ferragosto.dr.* settings off them, then adopt what runs"
-        raise Refused(what=f"{op} {vm}", why=f"its state is {self.state}: {self.reason}", next=step)
+        raise Refused(what=f"{op} {vm}", why=f"its state is {self.state}: {self.reason}", next=self.advice())
+
+    def advice(self) -> str:
+        """Say what a technician can do from here."""
+        if not self.foreign_run:
+            return f"legal in this state: {', '.join(self.legal()) or 'nothing but waiting'}"
+        return (
+            f"set dr_journal to the journal of run {self.foreign_run}; if that one is lost for good, look at both "
+            "copies yourself and take the ferragosto.dr.* settings off them, then adopt what runs"
+        )
 
 
 def derive(pair: Pair, trail: Trail, *, now_s: float, rpo_s: float) -> StateView:

@@ -429,3 +429,9 @@ def test_no_move_is_both_chosen_and_refused() -> None:
                 assert found.is_go or found.outcome in ("healthy", "refused")
                 if "promote" in found.steps:
                     assert state in (State.READY, State.DEGRADED)
+
+
+def test_a_run_of_another_journal_is_refused_with_the_way_to_that_journal() -> None:
+    found = decided(state=view(State.INTERRUPTED, foreign_run="r9"), diagnosis=diagnosis(Verdict.POWERED_OFF))
+    assert (found.is_go, found.outcome) == (False, "refused")
+    assert found.next.startswith("set dr_journal to the journal of run r9")
