@@ -80,17 +80,13 @@ class Copy:
 
     def run_unless_asked(self, what: str, start: Callable[[], vim.Task], *, within_s: float) -> t.Any:
         """As ``run``; raise ProviderFault as soon as the task waits for somebody's answer: it would wait for ever."""
-        began_s = self.client.clock.now_s()
-        task = self.client.call(f"{what} of {self.target}", start)
-
-        def ended_or_asked(seen: Mapping[str, t.Any]) -> bool | None:
-            if seen.get("info.state") in _ENDED:
-                return True
-            self._refuse_question(what)
-            return None
-
-        self.client.wait_for(task, ["info.state"], ended_or_asked, within_s=within_s, look_every_s=QUESTION_EVERY_S)
-        return self.run(what, lambda: task, within_s=max(0.0, began_s + within_s - self.client.clock.now_s()))
+        return self.client.run_task(
+            f"{what} of {self.target}",
+            start,
+            within_s=within_s,
+            hindrance=lambda: self._question(what),
+            look_every_s=QUESTION_EVERY_S,
+        )
 
     def reconfigure(self, what: str, spec: vim.vm.ConfigSpec) -> None:
         self.run(what, lambda: self.object.ReconfigVM_Task(spec=spec))
@@ -128,15 +124,16 @@ class Copy:
             if _is_running(states.get(task._GetMoId(), {})) and _is_named(states[task._GetMoId()], name)
         ]
 
-    def _refuse_question(self, what: str) -> None:
+    def _question(self, what: str) -> ProviderFault | None:
         question = self.now().question
-        if question:
-            raise ProviderFault(
-                what=f"{what} of {self.target}",
-                why=f"it waits for the answer to a question: {question}",
-                next="answer it in the vSphere client (a moved VM keeps its identity, a copied one does not), "
-                "then run the same command again",
-            )
+        if not question:
+            return None
+        return ProviderFault(
+            what=f"{what} of {self.target}",
+            why=f"it waits for the answer to a question: {question}",
+            next="answer it in the vSphere client (a moved VM keeps its identity, a copied one does not), "
+            "then run the same command again",
+        )
 
 
 def facts(vm: Vm) -> dict[str, t.Any]:

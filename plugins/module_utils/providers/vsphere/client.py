@@ -17,7 +17,7 @@ import math
 import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import faults
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import require_pyvmomi, vim, vmodl
@@ -147,29 +147,46 @@ class Client:
         """Make any plain API call, once."""
         return self._perform(what, function, args, is_read=False)
 
-    def run_task(self, what: str, start: Callable[[], vim.Task], *, within_s: float) -> t.Any:
+    def run_task(
+        self,
+        what: str,
+        start: Callable[[], vim.Task],
+        *,
+        within_s: float,
+        hindrance: Callable[[], ProviderFault | None] = lambda: None,
+        look_every_s: float = MAX_POLL_S,
+    ) -> t.Any:
         """Start a task, wait for its end and return its result.
 
-        Once started, whatever hinders the waiting is a lost answer: the task may still have its effect.
+        Once started, whatever hinders the waiting is a lost answer: the task may still have its effect. ``hindrance`` is asked
+        while the task runs, each ``look_every_s``: a fault that it returns is raised as it is, for the task would never end.
         """
         deadline = self.clock.now_s() + within_s
         task = self.call(what, start)
-        shown = 0
+        shown, asked_at_s = 0, float("-inf")
+        hindered: list[ProviderFault] = []
 
         def ended(seen: Mapping[str, t.Any]) -> Mapping[str, t.Any] | None:
-            nonlocal shown
+            nonlocal shown, asked_at_s
             percent = seen.get("info.progress")
             if percent is not None and percent // 25 > shown // 25:
                 shown = percent
                 self.progress(f"{what}: {percent} %")
-            return seen if seen.get("info.state") in ("success", "error") else None
+            if seen.get("info.state") in ("success", "error"):
+                return seen
+            if self.clock.now_s() - asked_at_s >= look_every_s:
+                hindered.extend(found for found in (hindrance(),) if found is not None)
+                asked_at_s = self.clock.now_s()
+            return seen if hindered else None
 
         # info as a whole cannot be read everywhere: some servers name an entity there that pyvmomi refuses
         paths = ("info.state", "info.error", "info.progress", "info.result")
         try:
-            seen = self.wait_for(task, paths, ended, within_s=deadline - self.clock.now_s())
+            seen = self.wait_for(task, paths, ended, within_s=deadline - self.clock.now_s(), look_every_s=look_every_s)
         except DrError as cause:
             raise faults.answer_lost(what, f"task {task._moId} was started, then: {cause.why}", cause.next) from cause
+        if hindered:
+            raise hindered[0]
         if seen is None:
             raise faults.answer_lost(
                 what,
