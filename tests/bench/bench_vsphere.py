@@ -17,9 +17,10 @@ card   from the start of `ansible-playbook ferragosto.dr.assess` to the decision
 
 How to read it: no vCenter answers at vcsim's speed, and vcsim shares the cores with the client (its own CPU per read is in the
 table; most of the rest of a read's wall time is pyvmomi's parsing, in either read). The ratios say what our code adds, not how
-long a real site takes. What carries over to a real site is client CPU and the number of round trips; multiply the latter by the site's
-latency. vcsim's tasks end at once, so the lab lets them last, and its proxy (Python, one process with this script) adds some
-milliseconds to each call of `wait` and `card`. CPU seconds vary little on a busy machine, wall times much: see `load_1m`.
+long a real site takes. What carries over to a real site is client CPU and the number of round trips; multiply the latter by
+the site's latency. vcsim's tasks end at once, so the lab lets them last, and its proxy (Python, one process with this script)
+adds some milliseconds to each call of `wait` and `card`. CPU seconds vary little on a busy machine, wall times much: see
+`load_1m` in the file. A partial run writes a file of its own beside build/bench/vsphere.json.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ansible_collections.ferragosto.dr.tests.bench.commands import ROOT
 from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, heading, line, missed, write
 
 PARTS = ("read", "peer", "wait", "card")
-OUT = ROOT / "build" / "bench" / "vsphere.json"
+OUT = ROOT / "build" / "bench"
 CLIENT = ROOT / "clients" / "luca"
 
 
@@ -59,10 +60,11 @@ def main() -> int:
             found.append(figure)
     for note in dict.fromkeys(figure.note for figure in found if figure.note.startswith("*")):
         print(note)
-    write(OUT, found, notes=__doc__ or "", began_s=began_s, more={"vms": given.vms, "parts": given.parts})
+    out = OUT / ("vsphere.json" if set(given.parts) == set(PARTS) else f"vsphere-{'-'.join(given.parts)}.json")
+    write(out, found, notes=__doc__ or "", began_s=began_s, more={"vms": given.vms, "parts": given.parts})
     for figure in missed(found):
         print(f"MISSED {figure.name}: {figure.rounds}; {figure.note}", file=sys.stderr)
-    print(f"{time.monotonic() - began_s:.0f} s, load {os.getloadavg()[0]:.1f}, written: {OUT.relative_to(ROOT)}")
+    print(f"{time.monotonic() - began_s:.0f} s, load {os.getloadavg()[0]:.1f}, written: {out.relative_to(ROOT)}")
     return 1 if missed(found) else 0
 
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 HEADINGS = ("name", "value", "floor", "ratio", "goal", "")
-WIDTHS = (62, 11, 11, 8, 20, 0)
+WIDTHS = (62, 10, 10, 7, 14, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
