@@ -54,7 +54,6 @@ def test_check_of_undo_and_commit_touches_neither_vm_nor_journal(bench: Bench) -
         "RemoveSnapshot_Task",
         "ReconfigureAutostart",
         "PowerOnVM_Task",
-        "RelocateVM_Task",
     )
     assert all(any(call in one for one in predicted(ended, "replica")) for call in wanted), predicted(ended, "replica")
     ended = bench.play("commit", "--check", limit="solo.clinic")

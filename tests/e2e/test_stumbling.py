@@ -15,7 +15,7 @@ from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 OBSTACLES = {
     "production refuses to power off": ("solo", "answered InvalidState", "esxcli vm process kill"),
     "task fails": ("spare", "swap file: no space left", "check memory and datastore room"),
-    "task never ends": ("db", "was not done within 3 s", "esxcli vm process kill"),
+    "task never ends": ("db", "did not end within 3 s; it was left running", "esxcli vm process kill"),
 }
 
 
