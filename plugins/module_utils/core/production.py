@@ -77,11 +77,14 @@ def restart(work: Work, pair: Pair, *, attempts: int, within_s: float, probe: Pr
     run = runs.open_run(work.journal.records(vm_key=work.vm_key))
     ended = run.restarts_ended if run is not None else 0
     for number in range(ended + 1, attempts + 1):
-        since_s = work.clock.now_s()
+        asked_at_s = work.clock.now_s()
         work.do("restart", work.site.reset(production, attempt=number, run_id=work.run_id))
         if work.is_check:
             break
         work.progress(f"restart {number} of {attempts}: waiting for the guest")
+        # A killed controller may have reset it: its guest crashed before we came, and will not crash again.
+        began_at_s = runs.restart_began_at_s(work.journal.records(vm_key=work.vm_key), work.run_id)
+        since_s = asked_at_s if began_at_s is None else min(asked_at_s, began_at_s)
         guest = work.site.await_guest(production, within_s=within_s, since_s=since_s)
         service = probe() if guest.outcome is GuestOutcome.ALIVE else None
         is_serving = service is not None and service.answers is not False
@@ -90,7 +93,7 @@ def restart(work: Work, pair: Pair, *, attempts: int, within_s: float, probe: Pr
             "guest": guest.outcome.value,
             "evidence": guest.evidence if service is None else service.reason,
             "is_serving": is_serving,
-            "took_s": round(work.clock.now_s() - since_s, 3),
+            "took_s": round(work.clock.now_s() - asked_at_s, 3),
         }
         work.note("attempt", row)
         work.progress(f"restart {number} of {attempts}: {row['evidence']}")

@@ -220,6 +220,12 @@ def _dangling(own: Sequence[Record]) -> StepRef | None:
     return next(reversed(waiting), None)
 
 
+def restart_began_at_s(records: Sequence[Record], run_id: str) -> float | None:
+    """Return when a run last set out to restart the VM: of a restart that was cut off, before the interruption."""
+    begun = [r.at_s for r in _steps(records, run_id, "intent", RESTART)]
+    return begun[-1] if begun else None
+
+
 def _restarts_started(own: Sequence[Record]) -> set[str]:
     """Tell attempts apart by the number in their step's name; without one, each intent is an attempt of its own."""
     found: set[str] = set()

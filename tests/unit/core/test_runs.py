@@ -56,6 +56,15 @@ def test_a_restart_cut_off_before_its_verification_has_not_ended() -> None:
     assert (run.restarts_started, run.restarts_ended, run.has_acted) == (1, 0, False)
 
 
+def test_a_restart_that_was_cut_off_began_before_the_interruption() -> None:
+    page = Page("r1").opened("recover").step("restart", "reset (attempt 1)", PROD).write("attempt", attempt=1)
+    page.intent("restart", "reset (attempt 2)", PROD)
+    began_at_s = page.records[-1].at_s
+    page.write("run_resumed")
+    assert runs.restart_began_at_s(page.records, "r1") == began_at_s
+    assert runs.restart_began_at_s(page.records, "r2") is None
+
+
 @pytest.mark.parametrize(
     ("steps", "started"),
     [
