@@ -68,7 +68,7 @@ def commands(program: str) -> dict[str, list[str]]:
 
 def table(path: Path | str, heading: str) -> list[tuple[str, ...]]:
     """Return the rows of the first table that follows a heading or a sentence, in Markdown."""
-    _, found, rest = (ROOT / path).read_text(encoding="utf-8").partition(heading)
+    dummy, found, rest = (ROOT / path).read_text(encoding="utf-8").partition(heading)
     if not found:
         raise LookupError(f"{path} has no {heading!r}")
     match = re.search(r"^\|.*\|\n\|[-|]+\|\n((?:\|.*\|\n)+)", rest, re.MULTILINE)
@@ -79,7 +79,7 @@ def table(path: Path | str, heading: str) -> list[tuple[str, ...]]:
 
 def list_table(path: Path | str, heading: str) -> list[tuple[str, ...]]:
     """Return the rows of the first list-table that follows a heading, in reStructuredText, without its header."""
-    _, found, rest = (ROOT / path).read_text(encoding="utf-8").partition(f"\n{heading}\n")
+    dummy, found, rest = (ROOT / path).read_text(encoding="utf-8").partition(f"\n{heading}\n")
     if not found:
         raise LookupError(f"{path} has no heading {heading!r}")
     body = re.split(r"\n(?=\S)", rest.partition(".. list-table::")[2])[0]

@@ -10,7 +10,8 @@ read   the provider's read of one endpoint with 1,000 VMs (session open, same pr
        collector read of the same objects and paths; and its round trips, counted at the HTTP client. Wall times are judged
        less the time that the reading thread waited for a core: on an idle machine there is none.
 peer   client CPU of a playbook with site_info against one with community.vmware's vmware_vm_info, on the same vcsim.
-       It makes tens of calls per VM, so it reads folders of 20 and of --peer-vms VMs, and its cost per VM is scaled up.
+       The peer makes tens of calls per VM and runs once; with fewer --peer-vms its cost per VM is scaled up, and the table
+       says so.
 wait   the time a step of the real module takes beyond the server's own task, on the lab with tasks of 3 s; and the same on
        a far site of 100 ms per call.
 card   from the start of `ansible-playbook ferragosto.dr.assess` to the decision card on screen, with both cores busy.
@@ -84,7 +85,7 @@ def _figures(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
                 yield from vsphere_read.figures(simulator, given.rounds + 2)
             if "peer" in given.parts:
                 yield from vsphere_peer.figures(
-                    simulator, given.rounds, peers=given.peers, folder=folder, peer_vms=given.peer_vms
+                    simulator, given.rounds, peers=given.peers, folder=folder, peer_vms=given.peer_vms or given.vms
                 )
 
 
@@ -98,9 +99,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peer-vms",
         type=int,
-        default=220,
         metavar="N",
-        help="VMs that the peer reads; its cost per VM is scaled to --vms; default: %(default)s",
+        help="let the peer read folders of 20 and N VMs and scale its cost per VM to --vms; default: it reads all",
     )
     given = parser.parse_args()
     given.parts = given.parts or list(PARTS)

@@ -25,7 +25,7 @@ def figures(simulator: BareVcsim, rounds: int, *, peers: str, folder: Path, peer
     """Yield CPU with and without Ansible's start-up. The peer runs once: it is slow, and CPU seconds vary little."""
     bench = _Bench(simulator, peers=peers, folder=folder)
     runs: dict[str, list[commands.Usage]] = {START: [], OURS: []}
-    for _ in range(rounds):
+    for dummy in range(rounds):
         runs[START].append(bench.run(START, {}, f"{simulator.vms}"))
         runs[OURS].append(bench.run(OURS, {"site": simulator.site}, "found.sites[0].vms | length"))
     peer, how = _peer(bench, peer_vms)

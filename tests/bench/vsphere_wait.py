@@ -43,14 +43,14 @@ def figures(lab: VsphereLab, rounds: int, folder: Path) -> Iterator[Figure]:
     # The call that starts the task falls under the first rule alone: it is not delayed
     lab.control.rule("*", "delay", count=None, seconds=FAR_S)
     far_trip_s, far = _round_trip_s(lab), f"at {FAR_S * 1000:.0f} ms per call"
-    noticed, _ = _waits_less_tasks(lab, 1)
+    noticed, dummy = _waits_less_tasks(lab, 1)
     yield at_most(
         f"the same {far}: wait less task",
         noticed,
         2 * far_trip_s + SLACK_S,
         note=f"from the call that starts the task to its result in our hands; one round trip {far_trip_s:.4f} s",
     )
-    added, _ = _steps_less_tasks(lab, 1, folder)
+    added, dummy = _steps_less_tasks(lab, 1, folder)
     yield at_most(
         f"the same {far}: step less task",
         added,

@@ -98,7 +98,7 @@ def test_inventory_snippet_is_understood(block: Block) -> None:
 
 
 def test_inventory_snippets_are_found_and_a_wrong_one_is_caught() -> None:
-    named = {name for block in SNIPPETS for name, _ in inventory_words(yaml.safe_load(block.text))}
+    named = {name for block in SNIPPETS for name, dummy in inventory_words(yaml.safe_load(block.text))}
     assert {"dr_site", "dr_contract", "dr_checks", "dr_policy", "dr_replica", "dr_vm"} <= named
     with pytest.raises(BadInput, match=r"did you mean dr_policy\.restarts"):
         READ["dr_policy"]({"restart": 2})
