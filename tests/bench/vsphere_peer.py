@@ -34,7 +34,7 @@ def figures(simulator: BareVcsim, rounds: int, *, peers: str, folder: Path, peer
     note = f"* {how}; the peer's own defaults; verified TLS and the same Ansible for both"
     yield at_most_times(f"{at}, client CPU, against vmware_vm_info *", [ours_s], [peer.cpu_s], times=GOAL, note=note)
     yield at_most_times(
-        "the same without Ansible's start-up *",
+        "the same, both less Ansible's start-up *",
         [ours_s - start_s],
         [peer.cpu_s - start_s],
         times=GOAL,

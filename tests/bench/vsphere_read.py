@@ -64,10 +64,10 @@ def figures(simulator: BareVcsim, rounds: int) -> Iterator[Figure]:
         " less the time that this thread waited for a core, which other work on this machine took",
     )
     waited, raw_waited = (_median([one.wall_s for one in each]) for each in (ours, raw))
-    yield told("the same with waits for a core", waited, floor=raw_waited)
+    yield told(f"{at}, wall with waits for a core", waited, floor=raw_waited)
     cpu_s, raw_cpu_s = (_median([one.cpu_s for one in each]) for each in (ours, raw))
-    yield told("the same, client CPU", cpu_s, floor=raw_cpu_s)
-    yield told("the simulator's CPU per read, beside the client's", simulator_s, floor=cpu_s)
+    yield told(f"{at}, client CPU", cpu_s, floor=raw_cpu_s)
+    yield told(f"{at}, simulator's CPU beside the client's", simulator_s, floor=cpu_s)
     yield at_most(
         f"{at}, round trips, first of a session",
         [float(len(requests))],

@@ -45,14 +45,14 @@ def figures(lab: VsphereLab, rounds: int, folder: Path) -> Iterator[Figure]:
     far_trip_s, far = _round_trip_s(lab), f"at {FAR_S * 1000:.0f} ms per call"
     noticed, dummy = _waits_less_tasks(lab, 1)
     yield at_most(
-        f"the same {far}: wait less task",
+        f"power on or off {far}: wait less task",
         noticed,
         2 * far_trip_s + SLACK_S,
         note=f"from the call that starts the task to its result in our hands; one round trip {far_trip_s:.4f} s",
     )
     added, dummy = _steps_less_tasks(lab, 1, folder)
     yield at_most(
-        f"the same {far}: step less task",
+        f"power on or off {far}: step less task",
         added,
         2 * far_trip_s + SLACK_S,
         floors=[far_trip_s],
