@@ -196,6 +196,20 @@ class Bench:
         self.done("journal", state="closed", outcome=outcome, **about)
         self.await_serving(vm, "replica")
 
+    def card(self, vm: str, **variables: t.Any) -> dict[str, t.Any]:
+        """The decision card of one VM, as recover would draw it now. ``variables`` without their ``dr_``."""
+        item = {
+            "host": f"{vm}.clinic",
+            "vm": vm,
+            "site": self.site(),
+            "replica": {"name": f"{vm}_replica"},
+            "checks": self.checks(f"{vm}.clinic"),
+            "contract": CONTRACT,
+            "policy": self.policy(),
+            **variables,
+        }
+        return self.done("recovery_plan_info", site=None, vms=[item])["cards"][f"{vm}.clinic"]
+
     # --- what is left behind -------------------------------------------------------------------------------------------
 
     def key(self, vm: str) -> str:

@@ -14,6 +14,7 @@ def test_healthy_vm_is_not_touched(bench: Bench) -> None:
     ended = bench.play("recover", limit="solo.clinic")
     assert ended.rc == 0, ended.text
     assert ended.outcome("solo.clinic").startswith("healthy")
+    assert "reading site clinic" in ended.out, "it tells what it does while it does it"
     assert bench.changing_calls() == {}
     assert bench.shown("solo") == before
     assert bench.run("solo")["outcome"] == "healthy"

@@ -11,9 +11,10 @@ from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 ODD = 'L\'"Über" {{ 7 * 7 }} {# no #} склад 倉庫'
 
 
-def test_name_with_quotes_braces_and_foreign_letters_recovers_home_and_goes_back(bench: Bench) -> None:
+def test_name_with_quotes_braces_and_foreign_letters_recovers_home_with_its_replication_job_disabled(
+    bench: Bench,
+) -> None:
     assert bench.lab.world.copy_of(ODD, "production").name == ODD
-    before = bench.shown(ODD)
     bench.control.corrupt(ODD, since_s=7200)
     ended = bench.play("recover", limit="odd.clinic", extra={"dr_policy": bench.policy(migrate_home="auto")})
     assert ended.rc == 0, ended.text
@@ -22,11 +23,13 @@ def test_name_with_quotes_braces_and_foreign_letters_recovers_home_and_goes_back
     assert bench.copy(ODD, "replica")["host"] == "esx1.clinic.example"
     assert bench.copy(ODD, "replica")["name"] == f"{ODD}_replica", "nothing is renamed"
     assert bench.run(ODD)["outcome"] == "recovered_home"
-    assert not bench.lab.world.jobs[ODD].is_enabled, "the hook must have found this name's job"
     assert ODD in ended.said, "the name is shown as it is"
 
-    undone = bench.play("undo", limit="odd.clinic")
-    assert undone.rc == 0, undone.text
-    undone = bench.play("undo", limit="odd.clinic")
-    assert undone.rc == 0, undone.text
-    assert bench.shown(ODD) == before
+    # tonight's job does not run, because the hook came before the promotion, and for this VM alone
+    assert not bench.control.run_job(ODD)
+    assert bench.control.accidents() == []
+    consents = {c["kind"]: c["reason"] for c in bench.run(ODD)["consents"]}
+    assert consents["job_disabled"] == "by the hook disable_replication_job.yml"
+    kinds = [(r.kind, r.body.get("kind") or r.body.get("phase")) for r in bench.records(ODD)]
+    assert kinds.index(("consent", "job_disabled")) < kinds.index(("intent", "promote"))
+    assert bench.lab.world.jobs["spare"].is_enabled
