@@ -63,6 +63,16 @@ options:
   accept:
     description: A person's consents with their reasons, in the form of the inventory variable C(dr_accept).
     type: dict
+attributes:
+  check_mode:
+    support: full
+    description: Writes no record and takes no lease.
+  diff_mode:
+    support: none
+    description: Changes no VM; what it appends is returned by M(ferragosto.dr.journal_info).
+  idempotent:
+    support: none
+    description: The journal is append-only; every call that is not a check appends.
 extends_documentation_fragment:
   - ferragosto.dr.common
   - ferragosto.dr.common.site
@@ -113,6 +123,11 @@ resumed_after:
   description: The last step that the interrupted run wrote.
   returned: when O(state=open)
   type: str
+resumed_phases:
+  description: The phases of which the interrupted run had begun a step, such as V(fence) or V(migrate).
+  returned: when O(state=open)
+  type: list
+  elements: str
 summary:
   description: Outcome, marks T0 to T13, RTO and RPO achieved and promised, steps with times.
   returned: when O(state=closed)

@@ -58,6 +58,7 @@ class Run:
     undoes: str = ""  # for an undo: the run it takes back
     steps_done: tuple[StepRef, ...] = ()  # in order of their last result without an error
     dangling: StepRef | None = None
+    phases: frozenset[str] = frozenset()  # of which a step was begun, whatever came of it
     restarts_started: int = 0
     restarts_ended: int = 0
     marks: Mapping[str, float] = field(default_factory=dict)  # "T0" -> seconds since the epoch, the first of each
@@ -106,6 +107,7 @@ def read_run(records: Sequence[Record], run_id: str) -> Run | None:
         undoes=str(body.get("undoes") or ""),
         steps_done=_steps_done(own),
         dangling=_dangling(own),
+        phases=frozenset(str(r.body.get("phase", "")) for r in own if r.kind == "intent"),
         restarts_started=len(_restarts_started(own)),
         restarts_ended=len({r.body.get("attempt") for r in own if r.kind == "attempt"}),
         marks=marks.marks(own),

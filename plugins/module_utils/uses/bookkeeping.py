@@ -166,7 +166,9 @@ def _message(session: Session, params: Params, found: Mapping[str, t.Any]) -> st
 
 
 def _resumed(run: runs.Run | None) -> Result:
-    return {"is_resumed": run is not None, "resumed_after": "" if run is None else run.last_step}
+    if run is None:
+        return {"is_resumed": False, "resumed_after": "", "resumed_phases": []}
+    return {"is_resumed": True, "resumed_after": run.last_step, "resumed_phases": sorted(run.phases)}
 
 
 def _plain(run_id: str, *, changed: bool) -> Result:

@@ -47,6 +47,7 @@ def test_a_run_is_read_from_its_records() -> None:
     assert run.consent("data_loss") is None
     assert run.is_open
     assert run.has_acted
+    assert run.phases == {"restart", "fence", "promote"}
 
 
 def test_a_restart_cut_off_before_its_verification_has_not_ended() -> None:
