@@ -73,7 +73,7 @@ class Story(Bench):
         return [pid for pid in _processes() if f"DR_TEST_EXITS={self.exits}" in _words_of(pid)]
 
     def self_ended(self) -> list[int]:
-        """With which status modules ended themselves, past all clean-up."""
+        """With which status processes ended themselves past all clean-up; Ansible's workers do so as well, with 0."""
         found = self.exits.read_text(encoding="utf-8").split() if self.exits.exists() else []
         return [int(status) for status in found[1::2]]
 
