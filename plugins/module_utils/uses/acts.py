@@ -135,10 +135,13 @@ def migration(session: Session, params: Params) -> Result:
 
 
 def _result(session: Session, before: Look, work: Work) -> Result:
-    """Return the steps and the state before and after; the site is read again only where something changed."""
+    """Return the steps and the state before and after; the site is read again only where something may have changed."""
     now_s = session.clock.now_s()
     was = before.state(now_s=now_s).state.value
-    after = was if work.is_check or not work.changed else _look_after(session).state(now_s=now_s).state.value
+    # An undo that was killed when all was done changes nothing when it is continued, and yet has ended elsewhere.
+    is_undo = before.run is not None and before.run.op == Op.UNDO
+    is_same = work.is_check or not (work.changed or is_undo)
+    after = was if is_same else _look_after(session).state(now_s=now_s).state.value
     return {**work.report(), "state": {"before": was, "after": after}, "run_id": work.run_id}
 
 
