@@ -36,6 +36,27 @@ def test_production_copy_that_came_back_without_its_nics_alarms(bench: Bench) ->
     assert "came back powered on" in status.said, status.text
 
 
+def test_pending_fence_alarms_when_the_host_is_back_until_it_is_made_up_for(bench: Bench) -> None:
+    about: dict[str, t.Any] = {"vm": "found", "replica": {"name": "found_replica"}}
+    bench.control.power_off("found", role="replica")
+    bench.control.power_on("found")
+    bench.await_serving("found", "production")
+    bench.control.host_lost("esx1.clinic.example")
+    accept = {"unfenced": "Luca pulled its power cord", "job_disabled": "Anna, in the console"}
+    bench.done("journal", state="open", op="recover", contract=CONTRACT, **about)
+    bench.done("vm_fence", accept=accept, **about)
+    bench.done("replica", state="failover", contract=CONTRACT, accept=accept, **about)
+    bench.done("journal", state="closed", outcome="recovered_on_replica", **about)
+    # this VM has no autostart, and its HA is what the lab's vCenter forgot with the host
+    bench.control._fell.clear()
+    bench.control.host_back("esx1.clinic.example")
+    (alarm,) = bench.card("found")["alarms"]
+    assert "not fenced yet: fence it" in alarm
+    assert bench.done("vm_fence", **about)["proof"]["kind"] == "seen_off"
+    assert bench.card("found")["alarms"] == []
+    assert bench.shown("found")["production"]["stamps"]["ferragosto.dr.fenced"]
+
+
 @pytest.mark.split_brain
 def test_split_brain_is_reported_by_the_first_check_and_everything_else_refused(bench: Bench) -> None:
     bench.control.crash("solo")
