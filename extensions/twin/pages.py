@@ -98,7 +98,7 @@ class _Page:
             body: dict[str, object] = {
                 "status": status,
                 "vm": copy.vm,
-                "copy": copy.id,
+                "copy": copy.guest_id or copy.id,
                 "copy_name": copy.name,
                 "host": copy.host,
                 "data": data,

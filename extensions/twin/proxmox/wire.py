@@ -17,11 +17,16 @@ Handler: t.TypeAlias = "Callable[[t.Any, Call], t.Any]"
 
 
 class PveError(Exception):
-    """An answer that is not 2xx; ``text`` is the reason phrase, as PVE sends it, ``errors`` its per-parameter words."""
+    """An answer that is not 2xx; ``text`` is the reason phrase, as PVE sends it, ``errors`` its per-parameter words.
 
-    def __init__(self, status: int, text: str, errors: Mapping[str, str] | None = None) -> None:
+    ``delay_s``: how long PVE takes to say so, in seconds of the world; the door waits them, nobody else.
+    """
+
+    def __init__(
+        self, status: int, text: str, errors: Mapping[str, str] | None = None, *, delay_s: float = 0.0
+    ) -> None:
         super().__init__(f"{status} {text}")
-        self.status, self.text, self.errors = status, text, dict(errors or {})
+        self.status, self.text, self.errors, self.delay_s = status, text, dict(errors or {}), delay_s
 
 
 class Screen(StrEnum):
@@ -60,6 +65,16 @@ class Call:
         for privilege in privileges:
             if not self.may(path, privilege):
                 raise PveError(403, f"Permission check failed ({path}, {privilege})")
+
+    def require_any(self, path: str, *privileges: str) -> None:
+        """Raise 403 unless the caller holds at least one of the privileges on the ACL path."""
+        if not any(self.may(path, privilege) for privilege in privileges):
+            raise PveError(403, f"Permission check failed ({path}, {'|'.join(privileges)})")
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Read a boolean parameter; PVE takes 1, on, yes and true, in any case."""
+        value = self.params.get(name)
+        return default if value is None else str(value).lower() in ("1", "on", "yes", "true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

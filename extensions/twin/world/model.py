@@ -98,6 +98,9 @@ class Copy:
     vendor_points: list[str] = field(default_factory=list)
     reboots_after_crash_s: float | None = None
     has_tools: bool = True
+    guest_id: str = (
+        ""  # what the guest itself can tell a copy by, where that is not the id (Proxmox: its generation id)
+    )
 
 
 @dataclass(slots=True)

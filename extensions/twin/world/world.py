@@ -10,7 +10,7 @@ import threading
 import typing as t
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import WorldClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import (
@@ -29,6 +29,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.model import (
     Timing,
     Violation,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.world.picture import picture
 from ansible_collections.ferragosto.dr.extensions.twin.world.watch import Watch, is_serving
 
 
@@ -49,6 +50,7 @@ class World:
         self.copies: dict[str, Copy] = {}
         self.jobs: dict[str, ReplicationJob] = {}
         self.services: dict[str, Service] = {}
+        self.archives: dict[str, dict[str, DataState]] = {}  # protected VM -> backups kept outside of any copy
         self.accidents: list[Accident] = []
         self.calls: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
@@ -124,22 +126,7 @@ class World:
     def snapshot(self) -> dict[str, t.Any]:
         """Everything, as JSON."""
         with self.lock:
-            copies = {}
-            for copy in self.copies.values():
-                row = asdict(copy)
-                row["data"] = asdict(self.data_of(copy))
-                row["is_serving"] = is_serving(copy, self.isolated)
-                copies[copy.id] = row
-            return {
-                "now_s": self.clock.now_s(),
-                "hosts": {h.name: asdict(h) for h in self.hosts.values()},
-                "copies": copies,
-                "services": {vm: str(mode) for vm, mode in self.services.items()},
-                "jobs": {j.vm: asdict(j) for j in self.jobs.values()},
-                "violations": [asdict(v) for v in self._watch.violations],
-                "accidents": [asdict(a) for a in self.accidents],
-                "calls": dict(self.calls),
-            }
+            return picture(self)
 
     # --- what a front end sees on its platform -----------------------------------------------------------------------
 
@@ -203,14 +190,37 @@ class World:
             if copy.power is Power.ON:
                 self._phase(copy, Phase.BOOTING)
 
-    def shutdown_asked(self, copy_id: str) -> bool:
-        """Ask the guest to shut down; False when there is no guest that could."""
+    def shutdown_asked(self, copy_id: str, *, by_power_button: bool = False) -> bool:
+        """Ask the guest to shut down; False when there is no guest that could. A power button needs no tools."""
         with self.lock:
             copy = self.copy(copy_id)
-            if copy.phase is not Phase.RUNNING or not copy.has_tools:
+            if copy.phase is not Phase.RUNNING or not (copy.has_tools or by_power_button):
                 return False
             self._phase(copy, Phase.SHUTTING_DOWN)
             return True
+
+    def overwritten(self, copy_id: str, data: DataState, text: str) -> None:
+        """Replace what the copy's disks hold."""
+        with self._change(f"{self.copy(copy_id).name}: {text}"):
+            self.copy(copy_id).data = data
+
+    def handed_over(self, source_id: str, target_id: str) -> None:
+        """Let a guest go on, on or off, on another copy's disks, which hold the same by then: a live migration."""
+        source, target = self.copy(source_id), self.copy(target_id)
+        with self._change(f"{source.name}: its guest goes on at {target.host}"):
+            source.data = target.data = self.data_of(source)
+            target.power, target.nics, target.guest_id = source.power, source.nics, source.guest_id
+            target.phase, target.booted_at_s, target.phase_since_s = (
+                source.phase,
+                source.booted_at_s,
+                self.clock.now_s(),
+            )
+            source.power, source.phase, source.phase_since_s = Power.OFF, Phase.OFF, self.clock.now_s()
+
+    def regretted(self, kind: str, copy_id: str, text: str) -> None:
+        """Note an accident."""
+        with self._change(f"{self.copy(copy_id).name}: accident"):
+            self._accident(kind, self.copy(copy_id), text)
 
     # --- what happens to the world -----------------------------------------------------------------------------------
 
@@ -263,6 +273,10 @@ class World:
                         copy.points[point] = replace(data, is_corrupted=True)
                 if copy is not production and copy.phase is Phase.OFF and copy.data.as_of_s >= rotten_s:
                     copy.data = replace(copy.data, is_corrupted=True)
+            kept = self.archives.get(vm, {})
+            for point, data in kept.items():
+                if data.as_of_s >= rotten_s:
+                    kept[point] = replace(data, is_corrupted=True)
             if production.phase is Phase.RUNNING:
                 self._phase(production, Phase.CRASHED)
             production.data = replace(production.data, is_corrupted=True)
