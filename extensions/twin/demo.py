@@ -21,10 +21,9 @@ import typing as t
 import urllib.request
 from pathlib import Path
 
-import yaml
-
-from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
-from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
+from ansible_collections.ferragosto.dr.extensions.twin import overlay
+from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab, LabImpossible
+from ansible_collections.ferragosto.dr.extensions.twin.labs import LABS, lab_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import iso
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
@@ -34,25 +33,24 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.session import Syste
 CLIENT = Path("clients/luca")
 HOST = "gestionale.luca"
 OUT = Path("build/demo")
-LABS = {"vsphere": VsphereLab}
 LIMIT_S = 300.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description="Play the 15 August story.")
-    parser.add_argument("--provider", default="vsphere", choices=sorted(LABS))
+    parser.add_argument("--provider", default="proxmox", choices=sorted(LABS))
     given = parser.parse_args()
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     try:
-        with LABS[given.provider].start(CLIENT, state_dir=OUT / "lab") as lab:
+        with lab_of(given.provider).start(CLIENT, state_dir=OUT / "lab") as lab:
             return play(lab, given.provider)
-    except SimulatorMissing as problem:
+    except LabImpossible as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 2
 
 
-def play(lab: VsphereLab, provider: str) -> int:
+def play(lab: Lab, provider: str) -> int:
     """Break the VM, sound the alert, run the playbook, and judge the end from outside."""
     vm = lab.control.begin_story()
     alert_at_s = time.time()
@@ -67,7 +65,7 @@ def play(lab: VsphereLab, provider: str) -> int:
     return 0 if is_good and not outcome["split_brain_seen"] else 1
 
 
-def recover(lab: VsphereLab, alert_at_s: float, journal_url: str) -> int:
+def recover(lab: Lab, alert_at_s: float, journal_url: str) -> int:
     """Run the technician's one command."""
     command = ["ansible-playbook", "ferragosto.dr.recover", "-i", str(CLIENT), "-i", str(lab.overlay_path)]
     command += ["--limit", HOST]
@@ -77,10 +75,10 @@ def recover(lab: VsphereLab, alert_at_s: float, journal_url: str) -> int:
     return subprocess.run([*command, "-e", extra], env=environment, timeout=LIMIT_S, check=False).returncode
 
 
-def ask(lab: VsphereLab) -> dict[str, t.Any]:
+def ask(lab: Lab) -> dict[str, t.Any]:
     """Ask the service as a customer would, apart from the playbook; {} when nothing answers."""
-    overlay = yaml.load(lab.overlay_path.read_text(encoding="utf-8"), Loader=_Plain)
-    checks = next(iter(overlay.values()))["hosts"][HOST]["dr_checks"]
+    (group,) = overlay.read(lab.overlay_path).values()
+    checks = group["hosts"][HOST]["dr_checks"]
     url = next(check["http"] for check in checks if "http" in check)
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
@@ -90,9 +88,7 @@ def ask(lab: VsphereLab) -> dict[str, t.Any]:
         return {}
 
 
-def conclude(
-    lab: VsphereLab, provider: str, vm: str, journal_url: str, page: t.Mapping[str, t.Any]
-) -> dict[str, t.Any]:
+def conclude(lab: Lab, provider: str, vm: str, journal_url: str, page: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Gather the outcome: what the journal says, and what the world saw."""
     journal = open_journal(journal_url, clock=SystemClock(), read_only=True)
     try:
@@ -133,16 +129,6 @@ def say(outcome: t.Mapping[str, t.Any], page: t.Mapping[str, t.Any]) -> str:
         f"Outcome {outcome['outcome']}; RTO {rto} s of {target} s; split brain seen: {outcome['split_brain_seen']}.\n"
         f"Written: {OUT / 'outcome.json'}"
     )
-
-
-class _Plain(yaml.SafeLoader):
-    """Reads Ansible's ``!unsafe`` text as text."""
-
-
-_Plain.yaml_constructors = {
-    **yaml.SafeLoader.yaml_constructors,
-    "!unsafe": yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"],
-}
 
 
 if __name__ == "__main__":

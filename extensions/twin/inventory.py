@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 import yaml
 
+_LAB = frozenset(
+    "cluster datacenter defaults events hosts isolated_networks namesakes proxmox story vms".split()
+)  # of the lab file
+_SHAPE = frozenset(
+    "address autostart cpus disk_gb memory_mb points reboots_after_crash replica tools uptime".split()
+)  # of a VM in it
+_REPLICAS = ("ready", "missing", "running", "several")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -42,11 +49,13 @@ class VmWish:
     address: str = ""
     uptime_s: float = 41 * 86400.0
     point_ages_s: tuple[float, ...] = (7 * 3600.0,)
-    replica: str = "ready"  # ready | missing | running | several
+    replica: str = "ready"  # one of _REPLICAS
     has_autostart: bool = True
     has_tools: bool = True
     reboots_after_crash_s: float | None = None
     check_kinds: tuple[str, ...] = ()
+    replica_words: t.Any = None  # dr_replica and dr_policy, as the inventory says them
+    policy_words: t.Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +108,20 @@ class SiteWish:
     namesakes: tuple[Namesake, ...] = ()
     events: tuple[PastEvent, ...] = ()
     story: Story | None = None
+    platform_words: dict[str, t.Any] = field(default_factory=dict)  # sections of the lab file, by platform
+    where: str = "the lab file"
+
+
+def refuse_unknown(given: t.Any, known: t.Iterable[str], place: str) -> dict[str, t.Any]:
+    """Hand back a mapping of known keys; what is no mapping, or holds another key, is refused."""
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise BadInventory(f"{place} is {given!r}: write a mapping with {', '.join(sorted(known))}")
+    unknown = sorted(str(key) for key in given if key not in set(known))
+    if unknown:
+        raise BadInventory(f"{place}: unknown {', '.join(unknown)}; the lab knows {', '.join(sorted(known))}")
+    return given
 
 
 def seconds(value: object, where: str) -> float:
@@ -126,8 +149,11 @@ def read_site(inventory: Path, lab_file: Path | None = None, *, limit: t.Contain
     named = lab_file or lab_file_of(inventory)
     if lab_file is not None and not lab_file.exists():
         raise BadInventory(f"lab file {lab_file} does not exist")
-    lab = yaml.safe_load(named.read_text(encoding="utf-8")) if named.exists() else {}
-    return _site(rows, lab or {}, str(named), limit)
+    try:
+        lab = yaml.safe_load(named.read_text(encoding="utf-8")) if named.exists() else {}
+    except yaml.YAMLError as broken:
+        raise BadInventory(f"lab file {named} is not YAML: {broken}") from None
+    return _site(rows, refuse_unknown(lab, _LAB, str(named)), str(named), limit)
 
 
 def _host_vars(inventory: Path) -> list[dict[str, t.Any]]:
@@ -150,6 +176,9 @@ def _host_vars(inventory: Path) -> list[dict[str, t.Any]]:
             continue
         templar = Templar(loader=loader, variables=row)
         ready = {key: templar.template(row[key]) for key in ("dr_vm", "dr_replica", "dr_checks") if key in row}
+        if isinstance(row.get("dr_policy"), dict):
+            # the hook's path may need what a lab has not
+            ready["dr_policy"] = {k: v if k == "job_hook" else templar.template(v) for k, v in row["dr_policy"].items()}
         ends = {
             end: {key: templar.template(row["dr_site"][end].get(key)) for key in ("node", "datastore", "network")}
             for end in ("production", "replica")
@@ -176,10 +205,10 @@ def _site(rows: list[dict[str, t.Any]], lab: dict[str, t.Any], where: str, limit
         )
         for end, row in first["ends"].items()
     }
-    cluster = lab.get("cluster") or {}
-    wishes = tuple(_vm(row, lab, where) for row in rows if limit is None or row["host"] in limit)
     by_host = {row["host"]: str(row["dr_vm"]) for row in rows}
-    story = lab.get("story")
+    refuse_unknown(lab.get("vms"), by_host, f"{where}: vms")
+    cluster = refuse_unknown(lab.get("cluster"), ("name", "ha"), f"{where}: cluster")
+    wishes = tuple(_vm(row, lab, where) for row in rows if limit is None or row["host"] in limit)
     return SiteWish(
         name=str(first["site"].get("name", "site")),
         group=first["group"],
@@ -188,50 +217,71 @@ def _site(rows: list[dict[str, t.Any]], lab: dict[str, t.Any], where: str, limit
         replica=ends["replica"],
         site_vars=first["site"],
         vms=wishes,
-        hosts={name: HostWish(**shape) for name, shape in (lab.get("hosts") or {}).items()},
+        hosts={
+            str(name): HostWish(**_fields(HostWish, shape, f"{where}: hosts: {name}"))
+            for name, shape in (lab.get("hosts") or {}).items()
+        },
         datacenter=lab.get("datacenter", "Sede"),
         cluster=cluster.get("name"),
         has_ha=bool(cluster.get("ha", False)),
         isolated_networks=tuple(lab.get("isolated_networks", ("dr-isolated",))),
-        namesakes=tuple(Namesake(**row) for row in lab.get("namesakes", ())),
-        events=tuple(
-            PastEvent(
-                vm=by_host.get(e["vm"], e["vm"]),
-                kind=e["type"],
-                user=e["user"],
-                age_s=seconds(e["age"], f"{where}: events: age"),
-            )
-            for e in lab.get("events", ())
+        namesakes=tuple(
+            Namesake(**_fields(Namesake, row, f"{where}: namesakes")) for row in lab.get("namesakes") or ()
         ),
-        story=Story(
-            vm=by_host.get(story["vm"], story["vm"]),
-            rotten_since_s=seconds(story["rotten_since"], f"{where}: story: rotten_since"),
-        )
-        if story
-        else None,
+        events=tuple(_event(row, by_host, f"{where}: events") for row in lab.get("events") or ()),
+        story=_story(lab.get("story"), by_host, f"{where}: story"),
+        platform_words={"proxmox": lab.get("proxmox")},
+        where=where,
     )
 
 
+def _fields(kind: type, given: t.Any, place: str) -> dict[str, t.Any]:
+    """Read a mapping that must hold the fields of a dataclass."""
+    found = refuse_unknown(given, [f.name for f in fields(kind)], place)
+    missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in found]
+    if missing:
+        raise BadInventory(f"{place}: {', '.join(missing)} is missing")
+    return found
+
+
+def _event(given: t.Any, by_host: dict[str, str], place: str) -> PastEvent:
+    row = refuse_unknown(given, ("vm", "type", "user", "age"), place)
+    return PastEvent(
+        vm=_named(row, by_host, place),
+        kind=str(row.get("type", "")),
+        user=str(row.get("user", "")),
+        age_s=seconds(row.get("age"), f"{place}: age"),
+    )
+
+
+def _story(given: t.Any, by_host: dict[str, str], place: str) -> Story | None:
+    row = refuse_unknown(given, ("vm", "rotten_since"), place)
+    if not row:
+        return None
+    return Story(
+        vm=_named(row, by_host, place), rotten_since_s=seconds(row.get("rotten_since"), f"{place}: rotten_since")
+    )
+
+
+def _named(row: dict[str, t.Any], by_host: dict[str, str], place: str) -> str:
+    """The VM that a row of the lab file is about, by its inventory hostname or by its own name."""
+    vm = str(row.get("vm"))
+    if vm not in by_host and vm not in by_host.values():
+        raise BadInventory(f"{place}: no VM {vm!r} in the inventory; there are {', '.join(by_host)}")
+    return by_host.get(vm, vm)
+
+
 def _vm(row: dict[str, t.Any], lab: dict[str, t.Any], where: str) -> VmWish:
-    shape = {**(lab.get("defaults") or {}), **((lab.get("vms") or {}).get(row["host"]) or {})}
     place = f"{where}: {row['host']}"
-    known = {
-        "memory_mb",
-        "cpus",
-        "disk_gb",
-        "address",
-        "uptime",
-        "points",
-        "replica",
-        "autostart",
-        "tools",
-        "reboots_after_crash",
+    shape = {
+        **refuse_unknown(lab.get("defaults"), _SHAPE, f"{where}: defaults"),
+        **refuse_unknown((lab.get("vms") or {}).get(row["host"]), _SHAPE, place),
     }
-    unknown = set(shape) - known
-    if unknown:
-        raise BadInventory(f"{place}: unknown {', '.join(sorted(unknown))}; the lab knows {', '.join(sorted(known))}")
     vm = str(row["dr_vm"])
     reboots = shape.get("reboots_after_crash")
+    replica = str(shape.get("replica", "ready"))
+    if replica not in _REPLICAS:
+        raise BadInventory(f"{place}: replica is {replica!r}; the lab knows {', '.join(_REPLICAS)}")
     return VmWish(
         host=row["host"],
         vm=vm,
@@ -242,9 +292,11 @@ def _vm(row: dict[str, t.Any], lab: dict[str, t.Any], where: str) -> VmWish:
         address=str(shape.get("address", "")),
         uptime_s=seconds(shape.get("uptime", "41d"), f"{place}: uptime"),
         point_ages_s=tuple(sorted((seconds(p, f"{place}: points") for p in shape.get("points", ["7h"])), reverse=True)),
-        replica=str(shape.get("replica", "ready")),
+        replica=replica,
         has_autostart=bool(shape.get("autostart", True)),
         has_tools=bool(shape.get("tools", True)),
         reboots_after_crash_s=None if reboots is None else seconds(reboots, f"{place}: reboots_after_crash"),
         check_kinds=tuple("http" if "http" in c else "tcp" for c in row.get("dr_checks") or ()),
+        replica_words=row.get("dr_replica"),
+        policy_words=row.get("dr_policy"),
     )

@@ -9,26 +9,36 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from ansible_collections.ferragosto.dr.extensions.twin.inventory import SiteWish
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import End, SiteWish
+
+Words: t.TypeAlias = "Mapping[str, t.Any]"
 
 
 def overlay(
-    wish: SiteWish, *, endpoint: dict[str, t.Any], ports: dict[str, int], extra: dict[str, t.Any]
+    wish: SiteWish,
+    provider: str,
+    *,
+    production: Words,
+    replica: Words,
+    ports: Mapping[str, int],
+    extra: Words | None = None,
+    per_host: Mapping[str, Words] | None = None,
 ) -> dict[str, t.Any]:
     """The inventory that goes after the client's own: ``-i clients/luca -i overlay.yml``.
 
-    dr_site is replaced as a whole; node, datastore and network stay as the client named them.
+    dr_site is replaced as a whole; ``per_host`` holds more words by inventory hostname.
     """
     site: dict[str, t.Any] = {
         "name": wish.name,
-        "provider": wish.provider,
+        "provider": provider,
         "isolated_networks": list(wish.isolated_networks),
-        "production": {**endpoint, **_end(wish.production)},
-        "replica": {**endpoint, **_end(wish.replica)},
+        "production": {**production, **_end(wish.production)},
+        "replica": {**replica, **_end(wish.replica)},
     }
     hosts = {
         vm.host: {
@@ -41,14 +51,15 @@ def overlay(
                     "identity": "copy",
                 },
             ],
+            **(per_host or {}).get(vm.host, {}),
         }
         for vm in wish.vms
     }
-    return {wish.group: {"vars": {"dr_site": site, **extra}, "hosts": hosts}}
+    return {wish.group: {"vars": {"dr_site": site, **(extra or {})}, "hosts": hosts}}
 
 
 def write(path: Path, content: dict[str, t.Any]) -> Path:
-    """Write atomically, readable by its owner alone: it holds the lab's password."""
+    """Write atomically, readable by its owner alone: it holds the lab's secrets."""
     plain = json.loads(json.dumps(content))
     # A client's own words may hold braces; they are data here, never a template.
     text = "---\n# Written by the lab; it lives as long as the lab runs.\n" + yaml.dump(
@@ -62,8 +73,14 @@ def write(path: Path, content: dict[str, t.Any]) -> Path:
     return path
 
 
-def _end(end: t.Any) -> dict[str, str]:
-    return {"node": str(end.node), "datastore": str(end.datastore), "network": str(end.network)}
+def read(path: Path) -> dict[str, t.Any]:
+    """Read an overlay without Ansible."""
+    found: dict[str, t.Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)
+    return found
+
+
+def _end(end: End) -> dict[str, str]:
+    return {"node": end.node, "datastore": end.datastore, "network": end.network}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -79,3 +96,10 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _text)
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads Ansible's ``!unsafe`` text as text."""
+
+
+_Plain.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(t.cast("yaml.ScalarNode", node)))

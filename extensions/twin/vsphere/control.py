@@ -7,60 +7,29 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import asdict
 
 from pyVmomi import vim
 
+from ansible_collections.ferragosto.dr.extensions.twin.control import PERSON, BaseControl
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.rules import Rule
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.session import LAB_USER
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.site import post_event, utc
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import HostState, Role, Service
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import HostState
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
 
-PERSON = "marco.rinaldi"
 
-
-class Control:
-    VERBS = frozenset(
-        "accidents begin_story calls certificate clear_rules connect_nics corrupt crash disconnect_nics edition endpoint_down "
-        "endpoint_up hang host_back host_lost job kill_sessions log power_off power_on refuse_power_off reset rule rules "
-        "run_job service violations world".split()
+class Control(BaseControl):
+    VERBS = BaseControl.VERBS | frozenset(
+        "certificate clear_rules connect_nics disconnect_nics edition endpoint_down endpoint_up host_back host_lost "
+        "kill_sessions power_off power_on refuse_power_off rule rules run_job".split()
     )
+    _lab: VsphereLab
 
     def __init__(self, lab: VsphereLab) -> None:
-        self._lab = lab
+        super().__init__(lab)
         self._fell: set[str] = set()  # copies that were on when their host was lost
-
-    # --- guests ------------------------------------------------------------------------------------------------------
-
-    def crash(self, vm: str, role: str = "production") -> None:
-        """Blue screen once; the next boot is sound."""
-        self._lab.world.crash(self._copy_id(vm, role))
-        self._settle()
-
-    def hang(self, vm: str, role: str = "production") -> None:
-        self._lab.world.hang(self._copy_id(vm, role))
-        self._settle()
-
-    def corrupt(self, vm: str, since_s: float = 0.0) -> None:
-        """Let the production copy's data be rotten since so many seconds: blue screen now, and again at every boot."""
-        self._lab.world.corrupt(vm, since_s=self._lab.world.clock.now_s() - since_s)
-        self._settle()
-
-    def begin_story(self) -> str:
-        """Play the story of the lab file; returns the VM it happens to."""
-        story = self._lab.wish.story
-        if story is None:
-            raise ValueError("the lab file tells no story: add `story: {vm: ..., rotten_since: 2h}`")
-        self.corrupt(story.vm, story.rotten_since_s)
-        return story.vm
-
-    def service(self, vm: str, mode: str) -> None:
-        """What the application does: ok, error (503), hanging, down."""
-        self._lab.world.set_service(vm, Service(mode))
-        self._settle()
 
     # --- other people's hands ----------------------------------------------------------------------------------------
 
@@ -118,10 +87,6 @@ class Control:
         return started
 
     # --- the replication product -------------------------------------------------------------------------------------
-
-    def job(self, vm: str, is_enabled: bool) -> None:
-        """Enable or disable the nightly job, as its own console would."""
-        self._lab.world.set_job(vm, is_enabled=is_enabled)
 
     def run_job(self, vm: str) -> bool:
         """Let tonight's replication job run now; False when it is disabled. A promoted replica is rolled back by it."""
@@ -194,30 +159,6 @@ class Control:
         self._lab.proxy.tls = self._lab.certificate(kind)
         self._lab.proxy.cut()
 
-    def reset(self) -> None:
-        self._lab.reset()
-
-    # --- what is so --------------------------------------------------------------------------------------------------
-
-    def world(self) -> dict[str, t.Any]:
-        return self._lab.world.snapshot()
-
-    def violations(self) -> list[dict[str, t.Any]]:
-        return [asdict(v) for v in self._lab.world.violations]
-
-    def accidents(self) -> list[dict[str, t.Any]]:
-        with self._lab.world.lock:
-            return [asdict(a) for a in self._lab.world.accidents]
-
-    def calls(self) -> dict[str, int]:
-        """How often each SOAP method came through the proxy."""
-        with self._lab.world.lock:
-            return dict(self._lab.world.calls)
-
-    def log(self) -> list[tuple[float, str]]:
-        with self._lab.world.lock:
-            return list(self._lab.world.log)
-
     # --- inner -------------------------------------------------------------------------------------------------------
 
     def _show_connection(self, node: str, state: str) -> None:
@@ -242,13 +183,6 @@ class Control:
             if own.key._moId == moid and own.dasSettings is not None:
                 return bool(own.dasSettings.restartPriority != "disabled")
         return True
-
-    def _copy_id(self, vm: str, role: str) -> str:
-        return self._lab.world.copy_of(vm, Role(role)).id
-
-    def _settle(self) -> None:
-        """Let the pages follow at once; vcsim follows within the animator's next turn."""
-        self._lab.pages.refresh()
 
     def _act(self, vm: str, role: str, user: str, method: str, *args: t.Any) -> None:
         lab, moid = self._lab, self._lab.built.moids[self._copy_id(vm, role)]

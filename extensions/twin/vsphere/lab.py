@@ -6,26 +6,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import logging
-import os
 import secrets
 import shutil
 import ssl
-import tempfile
 import threading
-import time
 import typing as t
-from datetime import UTC
 from pathlib import Path
 
-import trustme
-
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
-from ansible_collections.ferragosto.dr.extensions.twin.doors import Door, NoSuchRoute, backup_server
-from ansible_collections.ferragosto.dr.extensions.twin.inventory import HostWish, SiteWish, read_site
-from ansible_collections.ferragosto.dr.extensions.twin.pages import GuestPages
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import HostWish, SiteWish
+from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab, LabRunning, wait_for
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.animator import Animator
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.control import Control
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.gate import Gate
@@ -36,68 +26,33 @@ from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import 
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.site import Builder, Built
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.views import HostFacts
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import RunningClock
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role, Timing, Violation
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role, Timing
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 
-_LOG = logging.getLogger(__name__)
+__all__ = ["LabRunning", "VsphereLab", "wait_for"]
+
 USER = "dr-operator@vsphere.local"
 BLIND_USER = "no-rights@vsphere.local"
 
 
-class LabRunning(RuntimeError):
-    """Another lab holds the state folder."""
-
-
-class VsphereLab:
+class VsphereLab(Lab):
     """Use ``VsphereLab.start(...)`` as a context manager; everything it started ends with it."""
 
+    provider = "vsphere"
+    control: Control
+
     def __init__(self, wish: SiteWish, timing: Timing, state_dir: Path) -> None:
-        self.wish, self.timing, self.state_dir = wish, timing, state_dir
+        super().__init__(wish, timing, state_dir)
         # hex: a password may begin with "-", and vcsim takes it as an argument
         self.user, self.password = USER, secrets.token_hex(12)
         self.blind_user = BLIND_USER  # same password; sees hosts and no VM
-        self.ca = trustme.CA()
-        self.ca_path = state_dir / "ca.pem"
-        self.past_violations: list[Violation] = []
-        self._lock = threading.RLock()
         self._vcsim: Vcsim | None = None
         self._blind_vcsim: Vcsim | None = None
-        self.world: World
         self.animator: Animator
         self.built: Built
         self.gate: Gate
-        self._pages: GuestPages | None = None
         self._proxy: Proxy | None = None
-        self._doors: list[Door] = []
-        self._folder_lock: t.IO[str] | None = None
         self.control = Control(self)
-
-    @classmethod
-    def start(
-        cls,
-        inventory: Path | str,
-        lab_file: Path | str | None = None,
-        timing: Timing | None = None,
-        state_dir: Path | str | None = None,
-        limit: t.Container[str] | None = None,
-    ) -> VsphereLab:
-        """Build the client's site and open its endpoint; returns when a client may connect."""
-        wish = read_site(Path(inventory), Path(lab_file) if lab_file else None, limit=limit)
-        folder = Path(state_dir) if state_dir else Path(tempfile.mkdtemp(prefix="ferragosto-lab-"))
-        folder.mkdir(parents=True, exist_ok=True)
-        lab = cls(wish, timing or Timing(), folder)
-        try:
-            lab._open()
-        except BaseException:
-            lab.end()
-            raise
-        return lab
-
-    def __enter__(self) -> VsphereLab:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.end()
 
     # --- where it is -------------------------------------------------------------------------------------------------
 
@@ -112,71 +67,39 @@ class VsphereLab:
         return self._proxy
 
     @property
-    def pages(self) -> GuestPages:
-        if self._pages is None:
-            raise RuntimeError("the lab is not open")
-        return self._pages
-
-    @property
     def vcsim(self) -> Vcsim:
         if self._vcsim is None:
             raise RuntimeError("the lab is not open")
         return self._vcsim
 
-    @property
-    def overlay_path(self) -> Path:
-        return self.state_dir / "overlay.yml"
-
-    @property
-    def control_url(self) -> str:
-        return self._doors[0].url
-
-    @property
-    def backup_url(self) -> str:
-        return self._doors[1].url
-
     # --- life --------------------------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        self._lock_folder()
-        self.ca.cert_pem.write_to_path(str(self.ca_path))
-        self._stand_up()
-        self._pages = GuestPages(self.world)
-        ports = {vm.vm: self._pages.add(vm.vm) for vm in self.wish.vms}
+    def _prepare_endpoints(self) -> None:
         self._good_tls = self.certificate()
         self._proxy = Proxy(self.gate, self._good_tls)
-        token = secrets.token_urlsafe(24)
-        self._doors = [Door(self._control_route, "control", token), backup_server(lambda: self.world)]
+
+    def _overlay(self, ports: dict[str, int]) -> dict[str, t.Any]:
         endpoint = {
             "api_host": "127.0.0.1",
-            "api_port": self._proxy.port,
+            "api_port": self.proxy.port,
             "api_user": self.user,
             "api_password": self.password,
             "validate_certs": True,
             "ca_path": str(self.ca_path.resolve()),
         }
         extra = {"backup_server_url": self.backup_url}
-        content = overlay.overlay(self.wish, endpoint=endpoint, ports=ports, extra=extra)
-        _write_secret(self.state_dir / "control-token", token)
-        overlay.write(self.overlay_path, content)
-        facts = {
-            "pid": os.getpid(),
-            "vcsim_pid": self.vcsim.pid,
-            "endpoint": endpoint["api_port"],
-            "control": self.control_url,
-        }
-        (self.state_dir / "lab.json").write_text(json.dumps(facts), encoding="utf-8")
+        return overlay.overlay(self.wish, "vsphere", production=endpoint, replica=endpoint, ports=ports, extra=extra)
+
+    def _facts(self) -> dict[str, t.Any]:
+        return {"vcsim_pid": self.vcsim.pid, "endpoint": self.proxy.port}
+
+    def _open_endpoints(self) -> None:
         self.animator.start()
-        self._proxy.open()
+        self.proxy.open()
 
     def _lock_folder(self) -> None:
-        """Keep a second lab out of this folder, and sweep out what a killed one left."""
-        self._folder_lock = (self.state_dir / "lock").open("w")
-        try:
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LabRunning(f"a lab runs in {self.state_dir} already: end it, or name another --state-dir") from None
-        for left in self.state_dir.glob("vcsim-*"):
+        super()._lock_folder()
+        for left in self.state_dir.glob("vcsim-*"):  # what a killed lab left
             shutil.rmtree(left, ignore_errors=True)
 
     def _stand_up(self) -> None:
@@ -242,61 +165,23 @@ class VsphereLab:
             self.proxy.open()
             old_vcsim.end()
 
-    def end(self) -> None:
-        with self._lock:
-            if self._proxy is not None:
-                self._proxy.end()
-            for door in self._doors:
-                door.end()
-            if hasattr(self, "gate"):
-                self.gate.end()
-                self.animator.stop()
-            for vcsim in (self._vcsim, self._blind_vcsim):
-                if vcsim is not None:
-                    vcsim.end()
-            if self._pages is not None:
-                self._pages.end()
-            if self._folder_lock is not None:
-                self._folder_lock.close()
+    def _shut_endpoints(self) -> None:
+        if self._proxy is not None:
+            self._proxy.end()
 
-    def _refresh_pages(self) -> None:
-        if self._pages is not None:
-            self._pages.refresh()
-
-    # --- certificates ------------------------------------------------------------------------------------------------
+    def _tear_down(self) -> None:
+        if hasattr(self, "gate"):
+            self.gate.end()
+            self.animator.stop()
+        for vcsim in (self._vcsim, self._blind_vcsim):
+            if vcsim is not None:
+                vcsim.end()
 
     def certificate(self, kind: str = "good") -> ssl.SSLContext:
         """A server certificate: "good", "expired" (of our CA), or "foreign" (of a CA that no client knows)."""
-        if kind == "expired":
-            from datetime import datetime, timedelta
-
-            leaf = self.ca.issue_cert("127.0.0.1", "localhost", not_after=datetime.now(UTC) - timedelta(days=1))
-        else:
-            leaf = (trustme.CA() if kind == "foreign" else self.ca).issue_cert("127.0.0.1", "localhost")
+        leaf = self.leaf(kind)
         return server_tls(b"".join(c.bytes() for c in leaf.cert_chain_pems), leaf.private_key_pem.bytes())
-
-    # --- control from other processes --------------------------------------------------------------------------------
-
-    def _control_route(self, verb: str, path: str, body: dict[str, t.Any]) -> t.Any:
-        if path not in Control.VERBS:
-            raise NoSuchRoute(f"/{path}: the control knows {', '.join(sorted(Control.VERBS))}")
-        return getattr(self.control, path)(**body)
 
     def session_as(self, user: str) -> Session:
         """A session in any user's name, past the proxy."""
         return self.gate.sessions.of(user)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        out.write(text)
-
-
-def wait_for(question: t.Callable[[], bool], within_s: float, what: str) -> None:
-    """Poll until it is so; raises TimeoutError naming what did not come."""
-    deadline = time.monotonic() + within_s
-    while not question():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {within_s:.1f} s: {what}")
-        time.sleep(0.01)

@@ -16,11 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from ansible_collections.ferragosto.dr.extensions.twin.lab import LabImpossible
+
 VERSION = "v0.46.3"  # the newest that `go install` builds, and below v0.53, whose answers pyvmomi cannot parse
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-class SimulatorMissing(RuntimeError):
+class SimulatorMissing(LabImpossible):
     """No vcsim on this machine; the message says how to get one."""
 
 
