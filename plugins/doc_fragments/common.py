@@ -54,6 +54,21 @@ _ENDPOINT = """
     network:
       description: Production network of this end.
       type: str
+    ssh_user:
+      description:
+        - User for commands on the node itself. When given, the platform's ways that need the node's shell are allowed
+          (Proxmox VE, promotion in place).
+      type: str
+    ssh_port:
+      description: Port of the node's SSH server.
+      type: int
+      default: 22
+    ssh_key_path:
+      description: File with the private key.
+      type: path
+    ssh_known_hosts_path:
+      description: File with the host keys that are trusted; a host that is not in it is refused.
+      type: path
     timeout:
       description: Seconds that one call may take.
       type: float
@@ -67,7 +82,7 @@ name:
   type: str
   required: true
 provider:
-  description: Platform of the site. V(vsphere) is the one that exists.
+  description: Platform of the site. V(proxmox) or V(vsphere).
   type: str
   required: true
 isolated_networks:

@@ -39,6 +39,10 @@ def _endpoint(side: str, env: Callable[..., t.Any]) -> Spec:
             "datastore": {"type": "str"},
             "pool": {"type": "str"},
             "network": {"type": "str"},
+            "ssh_user": {"type": "str"},
+            "ssh_port": {"type": "int", "default": 22},
+            "ssh_key_path": {"type": "path"},
+            "ssh_known_hosts_path": {"type": "path"},
             "timeout": {"type": "float", "default": 30.0},
         },
     }

@@ -93,6 +93,8 @@ def card(
             for d in s.dependencies
         ],
         "fence": {"is_provable": s.fence.is_provable, "reason": s.fence.reason},
+        "way": s.way,
+        "way_why": s.way_why,
         "job_disabled": s.job_disabled or s.accept.job_disabled or _hook(s.policy.job_hook),
         "consents": s.accept.given(),
         "approved_by": s.approved_by,

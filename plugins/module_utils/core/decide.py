@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import say_duration
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Action, Blast, Decision, Move, Verdict
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.rules import (
@@ -53,6 +54,11 @@ def migration(s: Situation) -> Migration:
         return _stay(f"the production host is not sound: {s.home.reason}")
     if "migrate" in s.refusals:
         return _stay(s.refusals["migrate"])
+    if s.way in ways.OVERWRITING and not s.accept.original_overwritten:
+        return _stay(
+            "on its way home it overwrites the original's disks, the evidence of what happened; "
+            "to accept that, say why in dr_accept.original_overwritten"
+        )
     if "migrate_live" not in s.refusals:
         return Migration(is_allowed=True, mode="live", reason=s.home.reason)
     if not s.policy.cold_migration:
@@ -120,7 +126,7 @@ def _continue(s: Situation, run: Resume) -> Decision:
         return _refuse(s, (mended,), (mended,))
     home = migration(s)
     goes_home = home.is_allowed or "migrate" in run.done
-    wanted = ["fence", "promote", "verify", *(["migrate", "verify_home"] if goes_home else [])]
+    wanted = ["fence", "promote", "verify", *_way_home(s, goes_home=goes_home)]
     steps = [step for step in wanted if step not in run.done]
     if not steps:
         steps.append("verify")  # the service is asked anew before a run is called recovered
@@ -142,8 +148,7 @@ def _go(s: Situation, restart: Sequence[Objection], promote: Sequence[Objection]
         steps += ["fence", "promote", "verify"]
         loss = f", losing {say_duration(s.loss.lost_s)} of data" if s.loss is not None else ""
         reasons.append(f"{'then ' if not restart else ''}promote the replica{loss}")
-        if home.is_allowed:
-            steps += ["migrate", "verify_home"]
+        steps += _way_home(s, goes_home=home.is_allowed)
         reasons.append(
             f"then home ({home.mode})" if home.is_allowed else f"it stays on the replica host: {home.reason}"
         )
@@ -160,6 +165,15 @@ def _go(s: Situation, restart: Sequence[Objection], promote: Sequence[Objection]
         steps=tuple(steps),
         moves=_moves(s, restart, promote, first=action),
     )
+
+
+def _way_home(s: Situation, *, goes_home: bool) -> list[str]:
+    """Return the parts after the service is back: home, and a replica again where the platform can make one."""
+    if not goes_home:
+        return []
+    reverse = ["reverse"] if s.way in ways.OVERWRITING else []
+    reprotect = ["reprotect"] if s.drives_replication and s.policy.reprotect == "auto" else []
+    return [*reverse, "migrate", "verify_home", *reprotect]
 
 
 def _refuse(s: Situation, restart: Sequence[Objection], promote: Sequence[Objection]) -> Decision:

@@ -26,8 +26,8 @@ def marks(own: Sequence[Record]) -> dict[str, float]:
     found: dict[str, float] = {}
     for record in own:
         for mark, at_s in _of(record):
-            if mark is Mark.FENCED:
-                found[mark.value] = at_s  # fencing ends with its last step
+            if mark in (Mark.FENCED, Mark.REPROTECTED):
+                found[mark.value] = at_s  # these end with their last step
             else:
                 found.setdefault(mark.value, at_s)
     written = {str(r.body["mark"]): float(r.body["at_s"]) for r in reversed(own) if r.kind == "mark"}
@@ -72,5 +72,7 @@ def _of_result(body: Mapping[str, t.Any], at_s: float) -> list[tuple[Mark, float
             return [(Mark.REPLICA_ON, at_s)]
         case ("promote", step) if step == GUEST_ALIVE:
             return [(Mark.GUEST_UP, at_s)]
+        case ("reprotect", _):
+            return [(Mark.REPROTECTED, at_s)]
         case _:
             return []

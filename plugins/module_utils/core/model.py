@@ -53,6 +53,7 @@ class ReplicaKind(StrEnum):
     SNAPSHOT = "snapshot"  # a powered-off VM whose snapshots are recovery points
     VSPHERE_REPLICATION = "vsphere_replication"
     CDP = "cdp"
+    VOLUMES = "volumes"  # disks without a VM of their own: a target of storage replication, or backups
 
 
 class EventKind(StrEnum):
@@ -120,6 +121,9 @@ class Vm:
     replica_kind: ReplicaKind | None = None  # None: nothing marks it as another product's target
     has_autostart: bool | None = None
     has_ha: bool | None = None
+    guest_ids: tuple[str, ...] = ()  # by which the guest itself can name this copy, where ``id`` is unknown to it
+    points_note: str = ""  # why ``points`` may be incomplete, e.g. the node that knows them is dead
+    remembered: Mapping[str, str] = field(default_factory=dict)  # the provider's facts for the time it cannot be read
 
     def is_live(self, isolated: frozenset[str] = frozenset()) -> bool:
         """Tell whether it is powered on with a NIC connected to a production network."""
@@ -163,6 +167,7 @@ class EndpointReading:
     hosts: tuple[Host, ...] = ()
     vms: tuple[Vm, ...] = ()
     api: str = ""  # e.g. "VirtualCenter 8.0.3", "HostAgent 7.0.3"
+    notes: tuple[str, ...] = ()  # what makes this end less ready than it looks, in words
     error: str | None = None
 
     @property
@@ -211,6 +216,34 @@ class Pair:
 
     def copies(self) -> tuple[Vm, ...]:
         return tuple(v for v in (self.production, self.replica) if v is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to make a replica serve. ``copied_bytes`` are copied before it can be powered on."""
+
+    name: str
+    is_possible: bool
+    reason: str  # what it does, or why it cannot be gone
+    copied_bytes: int = 0
+    is_opt_in: bool = False  # only when a person names it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replication:
+    """The replication of one VM where the platform runs it itself; a time is None when it was never."""
+
+    job: str
+    source: str
+    target: str
+    is_enabled: bool
+    is_running: bool = False
+    schedule: str = ""
+    last_sync_at_s: float | None = None
+    last_try_at_s: float | None = None
+    next_sync_at_s: float | None = None
+    failures: int = 0
+    error: str = ""
 
 
 Json: t.TypeAlias = "dict[str, t.Any]"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -15,8 +15,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Event,
     Pair,
     RecoveryPoint,
+    Replication,
     SiteReading,
     Vm,
+    Way,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 
@@ -52,6 +54,10 @@ class EndpointSpec:
     datastore: str | None = None
     pool: str | None = None
     network: str | None = None
+    ssh_user: str | None = None  # set: commands on the node itself are allowed
+    ssh_port: int = 22
+    ssh_key_path: str | None = None
+    ssh_known_hosts_path: str | None = None
     timeout_s: float = 30.0
 
 
@@ -103,10 +109,14 @@ class Site(t.Protocol):
 
     name: str
     provider: str
+    drives_replication: bool  # the platform's own jobs: a promotion stops them itself
 
     # reads
-    def read(self) -> SiteReading:
-        """Read hosts and VMs of both ends; an end that does not answer becomes a reading with ``error``."""
+    def read(self, deep: Container[str] = ()) -> SiteReading:
+        """Read hosts and VMs of both ends; an end that does not answer becomes a reading with ``error``.
+
+        The VMs named in ``deep`` (name or id) come with their NICs and guests where a bulk read does not bring them.
+        """
 
     def refresh(self, vm: Vm) -> Vm:
         """Read one copy again, with ``has_autostart`` and ``has_ha``."""
@@ -118,6 +128,12 @@ class Site(t.Protocol):
 
     def refusals(self) -> Mapping[str, str]:
         """Operations this platform or edition cannot do, each with the reason: {"migrate": "standalone ESXi ..."}."""
+
+    def ways(self, pair: Pair, point: RecoveryPoint) -> tuple[Way, ...]:
+        """Ways to make the replica serve at this point, best first as far as the platform itself can tell."""
+
+    def replication(self, pair: Pair) -> Replication | None:
+        """The replication that the platform itself runs for this VM; None where another product does, or there is none."""
 
     def await_guest(self, vm: Vm, *, within_s: float, since_s: float) -> GuestWait:
         """Wait until the guest is seen alive, crashed (an event newer than ``since_s``), off, or time is up."""
@@ -136,8 +152,10 @@ class Site(t.Protocol):
     def unfence(self, vm: Vm, former: Former) -> Sequence[Step]:
         """Restore NICs, autostart and HA as they were and take the stamp off; power is left to ``power_on``."""
 
-    def promote(self, pair: Pair, point: RecoveryPoint, *, run_id: str, guest_within_s: float) -> Iterable[Step]:
-        """Protective point, go to the chosen point, stamp, isolate, power on, guest alive, connect NICs."""
+    def promote(
+        self, pair: Pair, point: RecoveryPoint, *, way: str, run_id: str, guest_within_s: float
+    ) -> Iterable[Step]:
+        """Stop the platform's own replication, go to the chosen point, stamp, isolate, power on, guest alive, connect NICs."""
 
     def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Sequence[Step]:
         """Power off, back to the protective point, remove it, stamps off: the exact former state."""
@@ -150,6 +168,15 @@ class Site(t.Protocol):
 
     def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Sequence[Step]:
         """Stamp the phase reached ("failover" or "failback")."""
+
+    def set_replication(
+        self, pair: Pair, *, state: str, run_id: str, is_loss_accepted: bool, within_s: float = ...
+    ) -> Iterable[Step]:
+        """Bring the platform's own replication into a state: "enabled", "disabled", "synced" (now) or "reversed".
+
+        Reversed sends the data of the promoted copy to the other node. Where that overwrites the original's disks it is
+        refused unless ``is_loss_accepted``.
+        """
 
     def close(self) -> None: ...
 

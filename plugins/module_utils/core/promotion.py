@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, production, runs, stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, production, runs, stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import FenceProof, Loss, Witness
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, RecoveryPoint, SiteReading, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
+    Pair,
+    RecoveryPoint,
+    Replication,
+    SiteReading,
+    Vm,
+    Way,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op, State, StateView
@@ -31,6 +38,8 @@ class FailoverOrder:
     accept_data_loss: str | None
     accept_unfenced: str | None
     is_job_disabled: str | None  # who says so; None = not known
+    way: str = ways.AUTO
+    rto_left_s: float | None = None
 
 
 def seen_replica(pair: Pair) -> Vm:
@@ -54,35 +63,46 @@ def fail_over(
 ) -> tuple[FenceProof | None, Loss]:
     """Promote the replica at the chosen point, once the production copy is proven fenced."""
     replica = seen_replica(pair)
-    chosen = runs.chosen_point(work.journal.records(vm_key=work.vm_key, run_id=work.run_id))
+    records = work.journal.records(vm_key=work.vm_key, run_id=work.run_id)
+    chosen = runs.chosen_point(records)
     loss = _choose(work, replica, order, chosen)
     if state.state in (State.FAILOVER, State.FAILBACK):
         return None, loss
     if state.state not in (State.FAILING_OVER, State.INTERRUPTED):
         state.require(Op.FAILOVER, pair.name)
-    _require_acceptable(replica, loss, order)
+    _require_acceptable(work, replica, loss, order)
     proof = None
     if not work.is_check:
         proof = production.proof_now(work, reading, pair, witnesses=witnesses, accepted=order.accept_unfenced)
-    if loss.point.id != chosen:
-        point = loss.point
+    point, way = loss.point, runs.chosen_way(records)
+    if point.id != chosen:
+        found = choose_way(work, pair, point, wanted=order.way, rto_left_s=order.rto_left_s)
+        way = found.name
+        work.progress(ways.say(found, rto_left_s=order.rto_left_s, speed=_pace(work)))
         body = {"id": point.id, "name": point.name, "created_at_s": point.created_at_s, "lost_s": loss.lost_s}
-        work.note("chosen", body)
-    work.do(
-        "promote",
-        work.site.promote(pair, loss.point, run_id=work.run_id, guest_within_s=order.guest_within_s),
-    )
+        work.note("chosen", {**body, "way": way})
+    steps = work.site.promote(pair, point, way=way, run_id=work.run_id, guest_within_s=order.guest_within_s)
+    work.do("promote", steps)
     return proof, loss
 
 
-def _require_acceptable(replica: Vm, loss: Loss, order: FailoverOrder) -> None:
+def choose_way(work: Work, pair: Pair, point: RecoveryPoint, *, wanted: str, rto_left_s: float | None) -> Way:
+    """Choose the way to promote at this point, by what this journal has measured."""
+    return ways.choose(work.site.ways(pair, point), wanted=wanted, rto_left_s=rto_left_s, speed=_pace(work))
+
+
+def _pace(work: Work) -> ways.Pace:
+    return ways.pace(work.journal.records(kinds=("result",)))
+
+
+def _require_acceptable(work: Work, replica: Vm, loss: Loss, order: FailoverOrder) -> None:
     if not loss.is_within_rpo and not order.accept_data_loss:
         raise Refused(
             what=f"promote {replica.name}",
             why=f"recovery point {loss.point.name!r} loses {loss.lost_s / 3600:.1f} h, more than the RPO of {order.rpo_s / 3600:.1f} h",
             next="choose another point with recover_point, or accept the loss in words: dr_accept.data_loss",
         )
-    if order.is_job_disabled is None:
+    if order.is_job_disabled is None and not work.site.drives_replication:
         raise Refused(
             what=f"promote {replica.name}",
             why="its replication job is not known to be disabled: tonight's run could roll the promoted replica back",
@@ -126,6 +146,17 @@ def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str, lim
     steps = work.site.migrate(replica, to=to, mode=mode, run_id=run_id, within_s=limits.migrate_s)
     changed = work.do("migrate", steps)
     return work.do("migrate", work.site.end_migration(replica, run_id=run_id, phase=phase)) or changed
+
+
+def replicate(work: Work, pair: Pair, *, state: str, accepted: str | None, limits: Deadlines) -> Replication | None:
+    """Bring the platform's own replication of this VM into a state, and return what it then shows."""
+    if accepted and state == "reversed" and not work.is_check:
+        work.note("consent", {"kind": "original_overwritten", "reason": accepted})
+    steps = work.site.set_replication(
+        pair, state=state, run_id=work.run_id, is_loss_accepted=bool(accepted), within_s=limits.migrate_s
+    )
+    work.do("reprotect", steps)
+    return work.site.replication(pair)
 
 
 def undo(work: Work, pair: Pair, state: StateView) -> None:

@@ -15,7 +15,13 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, Pair, SiteReading, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
+    EndpointReading,
+    Pair,
+    ReplicaKind,
+    SiteReading,
+    Vm,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 
 KnownIds: t.TypeAlias = "tuple[str | None, str | None]"
@@ -193,7 +199,8 @@ def _production(field: _Field, vm: str, rule: _Rule, known: str | None, replica_
     others = [v for v in field.vms if v.id != replica_id] if replica_id != known else list(field.vms)
     if known:
         return _known_production(field, vm, known, others)
-    named = [v for v in others if v.id == vm] or [v for v in others if v.name == vm]
+    machines = [v for v in others if v.replica_kind is not ReplicaKind.VOLUMES]
+    named = [v for v in machines if v.id == vm] or [v for v in machines if v.name == vm]
     # A promoted replica of the same name that came home lies beside the fenced original: its stamp tells them apart.
     candidates = [v for v in named if not _is_promoted(v)] or [v for v in named if _is_committed(v)]
     at_home = [v for v in candidates if field.is_at_production(v)]
@@ -225,7 +232,9 @@ def _is_committed(vm: Vm) -> bool:
 
 
 def _may_be_replica(field: _Field, rule: _Rule, vm: Vm) -> bool:
-    """Tell whether a VM away from home may be the replica; without dr_replica it always may."""
+    """Tell whether a VM away from home may be the replica; without dr_replica it always may, unless its disks are shown."""
+    if any(v.replica_kind is ReplicaKind.VOLUMES and v.name == vm.name for v in field.vms):
+        return False
     return field.is_at_replica(vm) and (not rule.kind or rule.for_name(vm.name).fits(vm))
 
 

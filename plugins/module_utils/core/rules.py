@@ -242,7 +242,7 @@ def _promote_capacity(s: Situation) -> Objection | None:
 
 
 def _promote_job(s: Situation) -> Objection | None:
-    if s.job_disabled or s.policy.job_hook or s.accept.job_disabled:
+    if s.drives_replication or s.job_disabled or s.policy.job_hook or s.accept.job_disabled:
         return None
     return Objection(
         reason="its replication job is not known to be disabled: tonight's run could roll the promoted replica back",
@@ -259,6 +259,12 @@ def _promote_fence(s: Situation) -> Objection | None:
         next="add a witness that sees its power (dr_site.witnesses: redfish), or have its power cut and say so",
         consent="unfenced",
     )
+
+
+def _promote_way(s: Situation) -> Objection | None:
+    if s.way or not s.way_why:
+        return None
+    return Objection(reason=s.way_why, next="lift the reason given, or name another way (dr_policy.promotion)")
 
 
 def _promote_platform(s: Situation) -> Objection | None:
@@ -299,6 +305,7 @@ PROMOTE_RULES: tuple[Rule, ...] = (
     _promote_rpo,
     _promote_fence,
     _promote_job,
+    _promote_way,
     _promote_capacity,
     _promote_approved,
     _promote_platform,

@@ -15,7 +15,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Lease, Owner, Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Trail
 
-ACTING = frozenset({"fence", "promote", "migrate", "undo", "commit"})  # phases that change a copy's role
+ACTING = frozenset({"fence", "promote", "migrate", "reprotect", "undo", "commit"})  # phases that change a copy's role
 RESTART = "restart"
 NOT_ENDED = frozenset({"refused", "failed", "interrupted"})  # an undo that closed so has undone nothing
 
@@ -184,6 +184,12 @@ def chosen_point(records: Sequence[Record]) -> str | None:
     """Return the id of the recovery point a run chose; a resumed run keeps it unless a person names another."""
     chosen = _last(records, "chosen")
     return str(chosen.body["id"]) if chosen is not None else None
+
+
+def chosen_way(records: Sequence[Record]) -> str:
+    """Return the way a run promotes by, "" before it chose one: two ways in one run would make two copies."""
+    chosen = _last(records, "chosen")
+    return str(chosen.body.get("way") or "") if chosen is not None else ""
 
 
 def is_dangling(records: Sequence[Record], run_id: str, phase: str, step: str, target: str) -> bool:

@@ -22,7 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import S
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Accept, Contract, Policy
 
 # The parts of a recovery, in their order (semantics.md, "Procedure").
-STEPS = ("restart", "fence", "promote", "verify", "migrate", "verify_home", "close")
+STEPS = ("restart", "fence", "promote", "verify", "reverse", "migrate", "verify_home", "reprotect", "close")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,9 @@ class Situation:
     """What is known of one VM at the moment of decision.
 
     ``loss`` belongs to the chosen recovery point; None with ``loss_why`` (and ``loss_next``) when there is none.
-    ``job_disabled`` tells how the vendor's job is known to be off, "" when it is not. ``refusals`` are the platform's, by
-    operation: power, promote, migrate, migrate_live, migrate_cold.
+    ``job_disabled`` tells how the vendor's job is known to be off, "" when it is not; where the platform itself replicates
+    (``drives_replication``) the promotion stops it. ``refusals`` are the platform's, by operation: power, promote, migrate,
+    migrate_live, migrate_cold.
     """
 
     vm: str
@@ -93,6 +94,9 @@ class Situation:
     capacity: Capacity | None = None
     dependencies: tuple[Dependency, ...] = ()
     job_disabled: str = ""
+    drives_replication: bool = False
+    way: str = ""  # chosen for the promotion, or gone already; "" where it was not looked at
+    way_why: str = ""  # what it costs, or why there is none
     approved_by: str = ""
     refusals: Mapping[str, str] = field(default_factory=dict)
     resume: Resume | None = None
@@ -121,6 +125,7 @@ def resume_of(run: Run | None) -> Resume | None:
         done |= {"promote", "verify"}
     if "T12" in run.marks:  # verified at home: the step after the migration
         done.add("migrate")
+        done |= {"reverse"} if "reprotect" in phases else set()
     return Resume(
         run_id=run.run_id,
         has_acted=run.has_acted,

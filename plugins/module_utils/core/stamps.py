@@ -12,7 +12,8 @@ RUN = "ferragosto.dr.run"  # id of the run that promoted (or is promoting) this 
 PHASE = "ferragosto.dr.phase"  # one of Phase
 FENCED = "ferragosto.dr.fenced"  # id of the run that fenced this copy
 POINT = "ferragosto.dr.point"  # id of the recovery point this copy was promoted at
-ALL = (RUN, PHASE, FENCED, POINT)
+MODE = "ferragosto.dr.mode"  # the way this copy was promoted, where a platform has several
+ALL = (RUN, PHASE, FENCED, POINT, MODE)
 
 PROMOTE_SNAPSHOT = "dr-promote-"  # + run id: name of our protective point
 

@@ -324,10 +324,12 @@ def _at_rest(replica: Vm, *, now_s: float, rpo_s: float) -> StateView:
         return StateView(state=State.DEGRADED, reason=reason)
     if replica.power is not Power.OFF:
         return StateView(state=State.DEGRADED, reason=f"the replica on {replica.host} is {replica.power}, not off")
-    if replica.replica_kind not in (None, ReplicaKind.SNAPSHOT):
+    if replica.replica_kind not in (None, ReplicaKind.SNAPSHOT, ReplicaKind.VOLUMES):
         reason = f"its replica is kept by {replica.replica_kind.replace('_', ' ')}: only that product can bring it up"
         return StateView(state=State.DEGRADED, reason=reason)
     points = replica.vendor_points()
+    if not points and replica.points_note:
+        return StateView(state=State.DEGRADED, reason=f"the age of the replica is not known: {replica.points_note}")
     if not points:
         return StateView(state=State.SEEDING, reason="the replica has no recovery point yet")
     age_s = now_s - max(p.created_at_s for p in points)

@@ -78,7 +78,7 @@ class Case:
         """Tell whether the service answers, and no other copy is known to answer in this one's place."""
         if self.service is None or self.service.answers is not True:
             return False
-        own = {self.seen.id.casefold(), self.seen.name.casefold()}
+        own = {word.casefold() for word in (self.seen.id, self.seen.name, *self.seen.guest_ids)}
         return all(c.copy is None or c.copy.casefold() in own for c in self.service.checks)
 
     @property

@@ -30,6 +30,7 @@ LOCALES = ("it", "en")
 RTO_STARTS = ("alert", "fault", "detected", "acknowledged")
 MIGRATE_HOME = ("auto", "later", "never")
 APPROVAL = ("none", "required")
+REPROTECT = ("auto", "never")
 VARIABLES = (
     "dr_accept",
     "dr_address",
@@ -96,6 +97,8 @@ class Policy:
     cold_migration: bool = False  # a move with an announced downtime is allowed
     approval: str = "none"
     job_hook: str | None = None  # task file that disables the vendor's replication job
+    promotion: str = "auto"  # or the name of one of the platform's ways
+    reprotect: str = "auto"
     deadlines: Deadlines = Deadlines()
 
 
@@ -107,6 +110,7 @@ class Accept:
     unfenced: str | None = None
     job_disabled: str | None = None
     powered_off: str | None = None  # bring it back although a person switched it off
+    original_overwritten: str | None = None  # the original's disks may be overwritten by the promoted copy's
 
     def beside(self, noted: Mapping[str, str]) -> Accept:
         """Return these consents together with those noted earlier, by kind; what is given now wins."""
@@ -179,12 +183,23 @@ def contract(value: object, variable: str = "dr_contract") -> Contract:
 
 def policy(value: object, variable: str = "dr_policy") -> Policy:
     """Read ``dr_policy``; what is not said keeps its default."""
-    known = ("restarts", "restart_timeout", "migrate_home", "cold_migration", "approval", "job_hook", "deadlines")
+    known = (
+        "restarts",
+        "restart_timeout",
+        "migrate_home",
+        "cold_migration",
+        "approval",
+        "job_hook",
+        "promotion",
+        "reprotect",
+        "deadlines",
+    )
     given = mapping(value, variable, known)
     usual = Policy()
     restarts, timeout = given.get("restarts"), given.get("restart_timeout")
     home, cold = given.get("migrate_home"), given.get("cold_migration")
     approval, hook = given.get("approval"), given.get("job_hook")
+    way, protect = given.get("promotion"), given.get("reprotect")
     at = f"{variable}."
     return Policy(
         restarts=usual.restarts if restarts is None else whole(restarts, at + "restarts", least=0, most=10),
@@ -195,6 +210,8 @@ def policy(value: object, variable: str = "dr_policy") -> Policy:
         cold_migration=usual.cold_migration if cold is None else boolean(cold, at + "cold_migration"),
         approval=usual.approval if approval is None else choice(approval, at + "approval", APPROVAL),
         job_hook=None if hook is None else text(hook, at + "job_hook", "write the path of a task file"),
+        promotion=usual.promotion if way is None else text(way, at + "promotion", "write auto, or the name of a way"),
+        reprotect=usual.reprotect if protect is None else choice(protect, at + "reprotect", REPROTECT),
         deadlines=_deadlines(given.get("deadlines"), at + "deadlines"),
     )
 

@@ -19,7 +19,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Witness
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
@@ -104,7 +104,10 @@ def replica(session: Session, params: Params) -> Result:
                     why="no contract is given, so nothing says how much data may be lost",
                     next="set dr_contract: {rto: 30m, rpo: 24h}",
                 )
+            left_s = None if look.run is None else look.run.alert_at_s + contract.rto_s - session.clock.now_s()
             order = promotion.FailoverOrder(
+                way=policy.promotion,
+                rto_left_s=left_s,
                 choice=read_choice(params["recovery_point"], now_s=session.clock.now_s()),
                 rpo_s=contract.rpo_s,
                 guest_within_s=policy.deadlines.guest_s,
@@ -119,8 +122,7 @@ def replica(session: Session, params: Params) -> Result:
             witnesses = () if production.can_act_on(look.reading, look.pair) else _witnesses(session)
             proof, loss = promotion.fail_over(work, look.reading, look.pair, state, order, witnesses=witnesses)
             more = {"proof": None if proof is None else asdict(proof), "point": asdict(loss)}
-        vm = promotion.seen_replica(look.pair)
-        return {**_result(session, look, work), **more, "copy": _copy(session, vm)}
+        return {**_result(session, look, work), **more, "copy": _copy(session, look)}
 
 
 def migration(session: Session, params: Params) -> Result:
@@ -130,8 +132,17 @@ def migration(session: Session, params: Params) -> Result:
         state = look.state(now_s=session.clock.now_s())
         limits = words.policy(params["policy"]).deadlines
         promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"], limits=limits)
-        vm = promotion.seen_replica(look.pair)
-        return {**_result(session, look, work), "copy": _copy(session, vm)}
+        return {**_result(session, look, work), "copy": _copy(session, look)}
+
+
+def replication(session: Session, params: Params) -> Result:
+    """Bring the platform's own replication of the VM into the desired state."""
+    with session.work() as work:
+        look = _own_look(session, Op.REPROTECT)
+        accepted = _accepted(look, params).original_overwritten
+        limits = words.policy(params["policy"]).deadlines
+        shown = promotion.replicate(work, look.pair, state=params["state"], accepted=accepted, limits=limits)
+        return {**_result(session, look, work), "replication": None if shown is None else asdict(shown)}
 
 
 def _result(session: Session, before: Look, work: Work) -> Result:
@@ -152,8 +163,8 @@ def _look_after(session: Session) -> Look:
     return replace(look, trail=replace(look.trail, is_open=False)) if is_undone else look
 
 
-def _copy(session: Session, vm: Vm) -> Result:
-    fresh = session.site().refresh(vm)
+def _copy(session: Session, look: Look) -> Result:
+    fresh = session.site().refresh(promotion.seen_replica(look.pair))
     return {"id": fresh.id, "name": fresh.name, "host": fresh.host, "power": fresh.power.value}
 
 

@@ -85,16 +85,18 @@ def _one(session: Session, params: Params, *, contract: Params | None, is_deep: 
         "contract": contract or {"rto": "24h", "rpo": "24h"},
     }
     (item,) = read_items([given], now_s=session.clock.now_s())
-    return examine(session, item, session.site(item.site).read(), is_deep=is_deep)
+    return examine(session, item, session.site(item.site).read(deep=(item.vm,)), is_deep=is_deep)
 
 
 def _read_sites(session: Session, items: Sequence[Item]) -> dict[str, SiteReading]:
     """Read each site once, all at the same time."""
     sites = {item.site["name"]: session.site(item.site) for item in items}
+    deep = {name: frozenset(item.vm for item in items if item.site["name"] == name) for name in sites}
     for name in sites:
         session.progress(f"reading site {name}")
     with ThreadPoolExecutor(max_workers=min(WORKERS, max(1, len(sites)))) as pool:
-        return dict(zip(sites, pool.map(lambda site: site.read(), sites.values()), strict=True))
+        readings = pool.map(lambda name: sites[name].read(deep=deep[name]), sites)
+        return dict(zip(sites, readings, strict=True))
 
 
 def _examined(session: Session, item: Item, reading: SiteReading, *, is_deep: bool) -> Subject | Unread:

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import checks
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import ServiceReading
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.verify import Verification, verify
 from ansible_collections.ferragosto.dr.plugins.module_utils.probes.prober import check_service
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
@@ -20,14 +20,16 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.session import Sessi
 GUEST_EVIDENCE_S = 1.0
 
 
-def service_reading(session: Session, params: Mapping[str, t.Any], *, deadline_s: float) -> ServiceReading:
-    """Run the declared checks until all pass or the deadline is over."""
+def service_reading(
+    session: Session, params: Mapping[str, t.Any], *, deadline_s: float, expected: Sequence[str] = ()
+) -> ServiceReading:
+    """Run the declared checks until all pass or the deadline is over. ``expected`` are the ids of the copy that is meant."""
     declared = checks.read_checks(params.get("checks"))
     reading = check_service(
         declared,
         address=params.get("address") or "",
         deadline_s=deadline_s,
-        expected_copy=params.get("expected_copy"),
+        expected_copy=expected,
         clock=session.clock,
         progress=session.progress,
     )
@@ -38,19 +40,26 @@ def service_reading(session: Session, params: Mapping[str, t.Any], *, deadline_s
 
 def ask_service(session: Session, params: Mapping[str, t.Any], *, deadline_s: float) -> dict[str, t.Any]:
     """Return the reading as a module result; with an expected copy its power and its guest are verified too."""
-    service = service_reading(session, params, deadline_s=deadline_s)
-    if not params.get("expected_copy"):
-        return {**asdict(service), "stages": []}
-    found = _verified(session, params["expected_copy"], service, deadline_s=deadline_s)
+    wanted = params.get("expected_copy")
+    if not wanted:
+        return {**asdict(service_reading(session, params, deadline_s=deadline_s)), "stages": []}
+    vm = _shown(session, str(params.get("vm") or ""), wanted)
+    expected = (wanted, *(vm.guest_ids if vm is not None else ()))
+    service = service_reading(session, params, deadline_s=deadline_s, expected=expected)
+    found = _verified(session, vm, service, deadline_s=deadline_s)
     answers = None if found.is_ok and not found.is_by_service else found.is_ok
     return {**asdict(service), "answers": answers, "reason": found.reason, "stages": [asdict(s) for s in found.stages]}
 
 
-def _verified(session: Session, copy_id: str, service: ServiceReading, *, deadline_s: float) -> Verification:
+def _shown(session: Session, name: str, copy_id: str) -> Vm | None:
+    """Return the copy as its hypervisor shows it now."""
+    reading = session.site().read(deep=(name, copy_id))
+    return next((vm for end in reading.endpoints() for vm in end.vms if vm.id == copy_id), None)
+
+
+def _verified(session: Session, vm: Vm | None, service: ServiceReading, *, deadline_s: float) -> Verification:
     """Judge power, guest and service of one copy, in this order."""
     site = session.site()
-    reading = site.read()
-    vm = next((vm for end in reading.endpoints() for vm in end.vms if vm.id == copy_id), None)
     if vm is None:
         # Its hypervisor does not show it now: the service is then the only one that can vouch for it.
         power = Power.ON if service.answers else Power.UNKNOWN

@@ -14,7 +14,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import (
     points,
     production,
     runs,
+    stamps,
+    states,
+    ways,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import time_left_s
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError, SplitBrainRisk
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Capacity, Loss
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.history import durations
@@ -41,6 +45,7 @@ def situation(
 ) -> Situation:
     """Put together all that the decision looks at. ``together`` are the VMs that may fail over with this one."""
     loss, why, then = _loss(session, one)
+    way, way_why = _way(session, one, loss) if is_deep else ("", "")
     past = durations(one.records)
     if past.rto is None:
         past = durations(session.journal.records())  # this VM never failed over: learn from its neighbours
@@ -59,6 +64,9 @@ def situation(
         capacity=_capacity(one, together),
         dependencies=dependencies,
         job_disabled=_job_disabled(one.run),
+        drives_replication=one.site.drives_replication,
+        way=way,
+        way_why=way_why,
         approved_by=one.item.approved_by,
         refusals=one.site.refusals(),
         resume=resume_of(one.run),
@@ -78,6 +86,24 @@ def _loss(session: Session, one: Subject) -> tuple[Loss | None, str, str]:
     now_s = session.clock.now_s()
     found = points.loss(point, fault_at_s=one.diagnosis.fault_at_s, now_s=now_s, rpo_s=one.item.contract.rpo_s)
     return found, "", ""
+
+
+def _way(session: Session, one: Subject, loss: Loss | None) -> tuple[str, str]:
+    """Return the way of the promotion, gone already or to be chosen, and what it costs; ("", why) when there is none."""
+    replica = one.pair.replica
+    gone = replica.stamps.get(stamps.MODE, "") if replica is not None else ""
+    own = [r for r in one.records if one.run is not None and r.run_id == one.run.run_id]
+    gone = gone or runs.chosen_way(own)
+    if gone or loss is None or states.Op.FAILOVER not in one.state.legal():
+        return gone, ""
+    left_s = time_left_s(one.item.alert_at_s, one.item.contract.rto_s, session.clock.now_s())
+    speed = ways.pace(session.journal.records(kinds=("result",)))
+    try:
+        offered = one.site.ways(one.pair, loss.point)
+        found = ways.choose(offered, wanted=one.item.policy.promotion, rto_left_s=left_s, speed=speed)
+    except DrError as error:
+        return "", error.why
+    return found.name, ways.say(found, rto_left_s=left_s, speed=speed)
 
 
 def _chosen(one: Subject) -> RecoveryPoint | None:

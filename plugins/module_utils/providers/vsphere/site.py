@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, SiteUnreachable
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, Refused, SiteUnreachable
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Event,
     Pair,
     RecoveryPoint,
+    Replication,
     SiteReading,
     Vm,
+    Way,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
     Clock,
@@ -42,6 +44,7 @@ class VsphereSite:
     """Implements ``core.ports.Site``."""
 
     provider = "vsphere"
+    drives_replication = False
 
     def __init__(self, spec: SiteSpec, *, clock: Clock, progress: Progress) -> None:
         self.name = spec.name
@@ -57,7 +60,7 @@ class VsphereSite:
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
-    def read(self) -> SiteReading:
+    def read(self, deep: Container[str] = ()) -> SiteReading:
         production_node, replica_node = self._spec.production.node, self._spec.replica.node
         if self._production is self._replica:
             production = read_endpoint(self._production, node=production_node, clock=self.clock)
@@ -90,6 +93,13 @@ class VsphereSite:
             return edition.refusals(self._production, self._replica)
         except SiteUnreachable:  # the reading says so already; what a dead end could do is unknown
             return {}
+
+    def ways(self, pair: Pair, point: RecoveryPoint) -> tuple[Way, ...]:
+        why = "a protective point is made first, then the replica goes to the recovery point: nothing is copied"
+        return (Way(name="revert", is_possible=True, reason=why),)
+
+    def replication(self, pair: Pair) -> Replication | None:
+        return None
 
     def await_guest(self, vm: Vm, *, within_s: float, since_s: float) -> GuestWait:
         """``since_s`` is on the controller's clock."""
@@ -134,7 +144,9 @@ class VsphereSite:
 
         return unfence(self._client(vm), vm, former)
 
-    def promote(self, pair: Pair, point: RecoveryPoint, *, run_id: str, guest_within_s: float) -> Iterable[Step]:
+    def promote(
+        self, pair: Pair, point: RecoveryPoint, *, way: str, run_id: str, guest_within_s: float
+    ) -> Iterable[Step]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.promote import promote
 
         client = self._client(_replica_of(pair))
@@ -159,6 +171,15 @@ class VsphereSite:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.migrate import end_migration
 
         return end_migration(self._client(vm), vm, run_id=run_id, phase=phase)
+
+    def set_replication(
+        self, pair: Pair, *, state: str, run_id: str, is_loss_accepted: bool, within_s: float = 0.0
+    ) -> Iterable[Step]:
+        raise Refused(
+            what=f"set the replication of {pair.name} to {state}",
+            why="vSphere does not run it: it is a job of the replication product",
+            next="use that product's console, or dr_policy.job_hook to disable the job before a promotion",
+        )
 
     def close(self) -> None:
         self._production.close()
