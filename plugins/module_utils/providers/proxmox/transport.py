@@ -1,0 +1,241 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The wire to one Proxmox VE endpoint: verified or pinned TLS, own time limits, kept-alive connections, counted calls.
+
+proxmoxer's resources run over ``Session`` as they run over requests. The standard library's connection does here: a session of
+requests or a pool of urllib3 costs more per call than the call itself, and a TLS context per session is most of a fleet scan.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import selectors
+import ssl
+import typing as t
+from collections.abc import Callable, Mapping
+from http.client import HTTPException, HTTPSConnection
+from urllib.parse import quote, urlencode, urlsplit
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+
+DEFAULT_PORT = 8006
+DROPPED = (OSError, HTTPException)  # what a call may raise once it was sent
+Headers: t.TypeAlias = Mapping[str, str]
+
+_PATH_SAFE = "/:@!$&'()*+,;=~%"
+_FORM = "application/x-www-form-urlencoded"
+
+
+class NotSent(Exception):
+    """The connection could not be opened: nothing was sent, so nothing can have happened."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Unreadable(HTTPException):
+    """An answer came, but it is not the JSON of a Proxmox VE API."""
+
+
+class ForeignCertificate(OSError):
+    """The server's certificate is not the pinned one."""
+
+    def __init__(self, *, pinned: str, seen: str) -> None:
+        super().__init__(f"its certificate has the fingerprint {with_colons(seen)}, pinned is {with_colons(pinned)}")
+
+
+class Content(bytes):
+    """The body of an answer. proxmoxer formats it for a log that nobody reads: that neither costs a copy nor tells a secret."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
+class Answer:
+    """What proxmoxer asks of a response."""
+
+    __slots__ = ("content", "reason", "status_code")
+
+    def __init__(self, status_code: int, reason: str, content: bytes) -> None:
+        self.status_code = status_code
+        self.content = Content(content)
+        self.reason = reason
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+
+class Serializer:
+    """Reads answers; what proxmoxer's own takes for data when a proxy answers a page is an error here."""
+
+    @staticmethod
+    def loads(answer: Answer) -> t.Any:
+        try:
+            return json.loads(answer.content)["data"]
+        except (ValueError, LookupError, TypeError) as cause:
+            raise Unreadable(f"{answer.status_code} with {len(answer.content)} bytes that hold no data") from cause
+
+    @staticmethod
+    def loads_errors(answer: Answer) -> t.Any:
+        """Return the words per parameter."""
+        try:
+            body = json.loads(answer.content)
+        except ValueError:
+            return None
+        if not isinstance(body, dict):
+            return None
+        found = body.get("errors")
+        return found if isinstance(found, dict) and found else None
+
+
+class Session:
+    """Speaks HTTP with one endpoint. May be used from several threads: each call takes an idle connection or opens one.
+
+    ``headers_for`` gives the headers that log a call in, by method.
+    """
+
+    def __init__(self, spec: EndpointSpec, headers_for: Callable[[str], Headers]) -> None:
+        self.spec = spec
+        self.calls = 0
+        self.date: tuple[float, str] | None = None  # the newest answer's Date header, and what ``now_s`` said then
+        self.now_s: Callable[[], float] = lambda: 0.0
+        self._headers_for = headers_for
+        self._pin = parse_pin(spec)
+        self._idle: list[HTTPSConnection] = []
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        data: Mapping[str, t.Any] | None = None,
+        params: Mapping[str, t.Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        target = quote(urlsplit(url).path, safe=_PATH_SAFE)
+        if params:
+            target = f"{target}?{urlencode(params, doseq=True, quote_via=quote)}"
+        headers = {"Accept": "application/json", **self._headers_for(method)}
+        body = None
+        if data is not None and method in ("POST", "PUT"):
+            body = urlencode(data, doseq=True).encode()
+            headers["Content-Type"] = _FORM
+        return self.exchange(method, target, body, headers, timeout_s or self.spec.timeout_s)
+
+    def exchange(self, method: str, target: str, body: bytes | None, headers: Headers, timeout_s: float) -> Answer:
+        connection = self._connection(timeout_s)
+        self.calls += 1
+        try:
+            connection.request(method, target, body, dict(headers))
+            response = connection.getresponse()
+            content = response.read()
+        except BaseException:
+            connection.close()
+            raise
+        date = response.headers.get("Date")
+        if date:
+            self.date = (self.now_s(), date)
+        if connection.sock is not None:
+            self._idle.append(connection)
+        if 300 <= response.status < 400:
+            raise Unreadable(f"{response.status} {response.reason}, to {response.headers.get('Location', 'nowhere')}")
+        return Answer(response.status, response.reason, content)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def open(self, timeout_s: float) -> ssl.SSLSocket:
+        """Open a connection of its own, with the same trust: what a websocket needs."""
+        connection = self._dial(timeout_s)
+        return t.cast("ssl.SSLSocket", connection.sock)
+
+    def _connection(self, timeout_s: float) -> HTTPSConnection:
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if _is_quiet(connection):
+                connection.sock.settimeout(timeout_s)
+                return connection
+            connection.close()
+        return self._dial(timeout_s)
+
+    def _dial(self, timeout_s: float) -> HTTPSConnection:
+        spec = self.spec
+        context = tls_context(spec.ca_path, spec.validate_certs and self._pin is None)
+        connection = HTTPSConnection(
+            spec.api_host.strip("[]"), spec.api_port or DEFAULT_PORT, context=context, timeout=timeout_s
+        )
+        try:
+            connection.connect()
+            self._check_pin(connection)
+        except DROPPED as cause:
+            connection.close()
+            raise NotSent(cause) from cause
+        return connection
+
+    def _check_pin(self, connection: HTTPSConnection) -> None:
+        """Compare on this very connection, before the first byte of a request: the token follows in it."""
+        if self._pin is None:
+            return
+        seen = hashlib.sha256(connection.sock.getpeercert(True) or b"").hexdigest()
+        if seen != self._pin:
+            raise ForeignCertificate(pinned=self._pin, seen=seen)
+
+
+def _is_quiet(connection: HTTPSConnection) -> bool:
+    """An idle connection has nothing to read; one that has was closed by the other side: a write on it would look lost."""
+    if connection.sock is None:
+        return False
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.sock, selectors.EVENT_READ)
+        return not selector.select(0)
+
+
+def parse_pin(spec: EndpointSpec) -> str | None:
+    if not spec.tls_fingerprint:
+        return None
+    pin = spec.tls_fingerprint.lower().replace(":", "").replace(" ", "").removeprefix("sha256/")
+    if len(pin) != 64 or set(pin) - set("0123456789abcdef"):
+        raise BadInput(
+            what=f"open {spec.api_host}",
+            why=f"tls_fingerprint '{spec.tls_fingerprint}' is not a SHA-256 fingerprint (64 hex digits)",
+            next="take it from the node's System > Certificates page, or from: openssl s_client -connect"
+            f" {spec.api_host}:{spec.api_port or DEFAULT_PORT} </dev/null | openssl x509 -noout -fingerprint -sha256",
+        )
+    return pin
+
+
+@functools.lru_cache(maxsize=64)
+def tls_context(ca_path: str | None, is_verified: bool) -> ssl.SSLContext:
+    """One context per CA file in the process: building one reads the whole CA store, which a fleet scan would pay per site."""
+    if not is_verified:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        context = ssl.create_default_context(cafile=ca_path)
+    except OSError as cause:  # ssl.SSLError is one
+        raise BadInput(
+            what=f"read the CA file {ca_path}",
+            why=str(cause),
+            next="let ca_path name a readable PEM file with the cluster's authority (/etc/pve/pve-root-ca.pem on any"
+            " node), or pin the node's certificate with tls_fingerprint",
+        ) from cause
+    if ca_path:
+        # Python 3.13 is strict by default and then refuses a cluster's own authority: its certificates lack an extension
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def with_colons(fingerprint: str) -> str:
+    return ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2)).upper()
