@@ -109,6 +109,7 @@ class SiteWish:
     events: tuple[PastEvent, ...] = ()
     story: Story | None = None
     platform_words: dict[str, t.Any] = field(default_factory=dict)  # sections of the lab file, by platform
+    known_hosts: tuple[str, ...] = ()  # every protected VM of the inventory, built or not
     where: str = "the lab file"
 
 
@@ -231,6 +232,7 @@ def _site(rows: list[dict[str, t.Any]], lab: dict[str, t.Any], where: str, limit
         events=tuple(_event(row, by_host, f"{where}: events") for row in lab.get("events") or ()),
         story=_story(lab.get("story"), by_host, f"{where}: story"),
         platform_words={"proxmox": lab.get("proxmox")},
+        known_hosts=tuple(by_host),
         where=where,
     )
 
