@@ -121,6 +121,7 @@ class Session:
             vm=self.params["vm"],
             replica=self.params.get("replica"),
             known_ids=run.ids if run is not None else None,
+            known_runs=run.stamped_as if run is not None else (),
             isolated=frozenset(self.params["site"].get("isolated_networks") or ()),
         )
         pair = memory.recall(self.journal, self.vm_key, pair)

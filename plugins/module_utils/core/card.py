@@ -42,8 +42,12 @@ def card(
     read_at_s: float,
     now_s: float,
     clock_start_s: float,
+    notes: Sequence[str] = (),
 ) -> Json:
-    """Lay out what is known of one VM. ``points`` newest first; ``clock_start_s`` is where the contract's RTO begins."""
+    """Lay out what is known of one VM. ``points`` newest first; ``clock_start_s`` is where the contract's RTO begins.
+
+    ``notes`` are what makes the site less ready than it looks.
+    """
     zone = client.timezone
     left_s = time_left_s(clock_start_s, s.contract.rto_s, now_s)
     return {
@@ -93,9 +97,10 @@ def card(
             for d in s.dependencies
         ],
         "fence": {"is_provable": s.fence.is_provable, "reason": s.fence.reason},
+        "notes": list(notes),
         "way": s.way,
         "way_why": s.way_why,
-        "job_disabled": s.job_disabled or s.accept.job_disabled or _hook(s.policy.job_hook),
+        "job_disabled": s.job_disabled or s.accept.job_disabled or _hook(s.policy.job_hook) or _own_job(s),
         "consents": s.accept.given(),
         "approved_by": s.approved_by,
         "moves": [_move(one) for one in decision.moves],
@@ -220,6 +225,10 @@ def _resume(resume: Resume | None) -> Json | None:
 
 def _hook(path: str | None) -> str:
     return f"by the hook {path.rpartition('/')[2]}, before the promotion" if path else ""
+
+
+def _own_job(s: Situation) -> str:
+    return "the platform's own, disabled by the promotion before anything else" if s.drives_replication else ""
 
 
 def _iso(at_s: float | None) -> str | None:

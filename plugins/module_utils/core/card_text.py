@@ -72,6 +72,8 @@ def _sections(card: Json) -> list[tuple[str, list[str]]]:
             "FENCE",
             [_said("can be proven" if card["fence"]["is_provable"] else "NOT PROVABLE", card["fence"]["reason"])],
         ),
+        ("SITE", card["notes"]),
+        ("WAY", [card["way_why"]] if card["way_why"] else []),
         ("JOB", [card["job_disabled"] or "the replication job is not known to be disabled"]),
         ("NEEDS", [_dependency(one) for one in card["dependencies"]]),
         ("ACCEPTED", [f"{key}: {reason}" for key, reason in card["consents"].items()]),

@@ -10,7 +10,7 @@ import difflib
 import fnmatch
 import re
 import typing as t
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
@@ -36,13 +36,15 @@ def resolve(
     vm: str,
     replica: Mapping[str, object] | None = None,
     known_ids: KnownIds | None = None,
+    known_runs: Collection[str] = (),
     isolated: Iterable[str] = (),
 ) -> Pair:
     """Find production copy and replica of ``vm`` (name or id).
 
     ``replica`` is the inventory's ``dr_replica``: one of name, id, match (a shell pattern), each with {vm} for the name
     of the production copy; without it the replica has the same name, on the replica node. ``known_ids`` are the ids
-    (production, replica) of the journal's open run and win over names.
+    (production, replica) of the journal's open run and win over names; a copy stamped by one of ``known_runs`` has taken
+    the place of the replica that the run began with (a clone of it, a restored backup).
     An end that does not answer makes its copy None; a name that fits nothing or too much is BadInput.
     """
     if not vm.strip():
@@ -53,7 +55,7 @@ def resolve(
     field = _field(reading)
     production = _production(field, vm, rule, production_id, replica_id)
     word = production.name if production is not None else vm
-    found, note = _replica(field, word, rule, production, replica_id)
+    found, note = _replica(field, word, rule, production, replica_id, known_runs)
     return Pair(
         name=vm,
         production=production,
@@ -274,13 +276,18 @@ def _mismatch(vm: str, role: str, known: str, but: str) -> BadInput:
 # --- replica ---------------------------------------------------------------------------------------------------------
 
 
-def _replica(field: _Field, name: str, rule: _Rule, production: Vm | None, known: str | None) -> tuple[Vm | None, str]:
+def _replica(
+    field: _Field, name: str, rule: _Rule, production: Vm | None, known: str | None, known_runs: Collection[str]
+) -> tuple[Vm | None, str]:
     """Return the replica, or None with the reason in words."""
     rule = rule.for_name(name)
     mine = _key(production) if production is not None else None
     others = [v for v in field.vms if _key(v) != mine]
-    if known:
+    made = [v for v in others if v.stamps.get(stamps.RUN, "") in known_runs and not _is_committed(v)]
+    if known and (not made or any(v.id == known for v in others)):
         return _known_replica(field, name, rule, known, others)
+    if len(made) == 1:
+        return made[0], ""
     fitting = [v for v in others if rule.fits(v)]
     at_replica = [v for v in fitting if field.is_at_replica(v)]
     away = [v for v in fitting if v not in at_replica]

@@ -82,6 +82,11 @@ class Run:
         """Return the platform's ids of the production copy and the replica, as the run found them at its start."""
         return (self.production_id or None, self.replica_id or None)
 
+    @property
+    def stamped_as(self) -> tuple[str, ...]:
+        """Return the run ids that the copies this run works on may bear: its own, and that of the run it takes back."""
+        return (self.run_id, self.undoes) if self.undoes else (self.run_id,)
+
     def consent(self, kind: str) -> Consent | None:
         return next((c for c in self.consents if c.kind == kind), None)
 

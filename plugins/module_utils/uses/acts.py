@@ -122,7 +122,7 @@ def replica(session: Session, params: Params) -> Result:
             witnesses = () if production.can_act_on(look.reading, look.pair) else _witnesses(session)
             proof, loss = promotion.fail_over(work, look.reading, look.pair, state, order, witnesses=witnesses)
             more = {"proof": None if proof is None else asdict(proof), "point": asdict(loss)}
-        return {**_result(session, look, work), **more, "copy": _copy(session, look)}
+        return {**_result(session, look, work, is_copy_told=True), **more}
 
 
 def migration(session: Session, params: Params) -> Result:
@@ -132,7 +132,7 @@ def migration(session: Session, params: Params) -> Result:
         state = look.state(now_s=session.clock.now_s())
         limits = words.policy(params["policy"]).deadlines
         promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"], limits=limits)
-        return {**_result(session, look, work), "copy": _copy(session, look)}
+        return _result(session, look, work, is_copy_told=True)
 
 
 def replication(session: Session, params: Params) -> Result:
@@ -145,15 +145,20 @@ def replication(session: Session, params: Params) -> Result:
         return {**_result(session, look, work), "replication": None if shown is None else asdict(shown)}
 
 
-def _result(session: Session, before: Look, work: Work) -> Result:
-    """Return the steps and the state before and after; the site is read again only where something may have changed."""
+def _result(session: Session, before: Look, work: Work, *, is_copy_told: bool = False) -> Result:
+    """Return the steps and the state before and after; the site is read again only where something may have changed.
+
+    With ``is_copy_told`` also the promoted copy as it is now: on some platforms a promotion makes a VM that was not there before.
+    """
     now_s = session.clock.now_s()
     was = before.state(now_s=now_s).state.value
     # An undo that was killed when all was done changes nothing when it is continued, and yet has ended elsewhere.
     is_undo = before.run is not None and before.run.op == Op.UNDO
     is_same = work.is_check or not (work.changed or is_undo)
-    after = was if is_same else _look_after(session).state(now_s=now_s).state.value
-    return {**work.report(), "state": {"before": was, "after": after}, "run_id": work.run_id}
+    look = before if is_same else _look_after(session)
+    after = was if is_same else look.state(now_s=now_s).state.value
+    told = {"copy": _copy(session, look)} if is_copy_told else {}
+    return {**work.report(), "state": {"before": was, "after": after}, "run_id": work.run_id, **told}
 
 
 def _look_after(session: Session) -> Look:

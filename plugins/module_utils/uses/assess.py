@@ -131,6 +131,7 @@ def _card(
         read_at_s=one.reading.production.read_at_s,
         now_s=now_s,
         clock_start_s=one.run.alert_at_s if one.run is not None else one.item.alert_at_s,
+        notes=_notes(one),
     )
     policy = one.item.policy
     return {
@@ -142,6 +143,12 @@ def _card(
         "replica_id": one.pair.replica.id if one.pair.replica is not None else "",
         "policy": {**_policy(policy), "migration_mode": decide.migration(situation).mode or "live"},
     }
+
+
+def _notes(one: Subject) -> list[str]:
+    replica = one.pair.replica
+    points = [f"recovery points: {replica.points_note}"] if replica is not None and replica.points_note else []
+    return [*points, *dict.fromkeys(note for end in one.reading.endpoints() for note in end.notes)]
 
 
 def _unread_card(one: Unread) -> dict[str, t.Any]:

@@ -57,7 +57,14 @@ def examine(session: Session, item: Item, reading: SiteReading, *, is_deep: bool
     run = runs.open_run(records)
     known = (run.production_id or None, run.replica_id or None) if run is not None else None
     reading = memory.name_unnamed(session.journal, item.vm_key, reading)
-    pair = resolve.resolve(reading, vm=item.vm, replica=item.replica, known_ids=known, isolated=item.isolated)
+    pair = resolve.resolve(
+        reading,
+        vm=item.vm,
+        replica=item.replica,
+        known_ids=known,
+        known_runs=run.stamped_as if run is not None else (),
+        isolated=item.isolated,
+    )
     now_s = session.clock.now_s()
     if not session.is_check:
         memory.remember(session.journal, item.vm_key, pair, at_s=now_s)

@@ -104,7 +104,7 @@ def _findings(end: EndpointReading) -> list[str]:
             found.append(f"host {host.name} is {host.connection}: what is shown of its VMs is stale")
         found += [f"datastore {store.name} is not accessible" for store in host.datastores if not store.is_accessible]
     found += [f"{vm.name} waits for an answer: {vm.question}" for vm in end.vms if vm.question]
-    return found
+    return [*found, *end.notes]
 
 
 def _host(host: Host) -> Row:

@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import ReplicaKind, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.resolve import resolve
 from ansible_collections.ferragosto.dr.tests.unit.core import facts
 
@@ -325,3 +325,41 @@ def test_a_plain_copy_that_shares_the_id_is_told_apart_by_its_host() -> None:
     for known in (None, ("p-1", "p-1")):
         pair = resolve(reading, vm="gestionale", known_ids=known)
         assert (pair.production, pair.replica) == (production, copy)
+
+
+# --- disks without a VM of their own ---------------------------------------------------------------------------------
+
+DISKS = facts.replica(id="replica:p-1", handle="", name="gestionale", replica_kind=ReplicaKind.VOLUMES)
+
+
+def test_the_disks_of_a_replica_are_found_under_the_name_of_their_vm() -> None:
+    production = facts.production()
+    pair = resolve(facts.one_vcenter(production, DISKS), vm="gestionale")
+    assert (pair.production, pair.replica) == (production, DISKS)
+
+
+def test_a_vm_that_a_person_moved_to_the_replica_host_is_still_the_production_copy() -> None:
+    moved = facts.production(host="esx2")
+    disks = facts.replica(id="replica:p-1", handle="", name="gestionale", host="esx1", replica_kind=ReplicaKind.VOLUMES)
+    assert resolve(facts.one_vcenter(moved, disks), vm="gestionale").production == moved
+
+
+@pytest.mark.parametrize("runs", [("run-1",), ("run-2", "run-1")])
+def test_a_clone_of_this_run_takes_the_place_of_the_disks_it_began_with(runs: tuple[str, ...]) -> None:
+    production = facts.production()
+    clone = facts.replica(id="9200", name="gestionale", stamps=SERVING)
+    pair = resolve(
+        facts.one_vcenter(production, clone), vm="gestionale", known_ids=("p-1", "replica:p-1"), known_runs=runs
+    )
+    assert pair.replica == clone
+
+
+def test_a_clone_of_another_run_does_not() -> None:
+    clone = facts.replica(id="9200", name="gestionale", stamps=SERVING)
+    with pytest.raises(BadInput, match="the open run knows it by the id replica:p-1"):
+        resolve(
+            facts.one_vcenter(facts.production(), clone),
+            vm="gestionale",
+            known_ids=("p-1", "replica:p-1"),
+            known_runs=("run-2",),
+        )
