@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import typing as t
 from pathlib import Path
 
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import BadInventory, read_site
@@ -101,7 +102,12 @@ def _in_background(given: argparse.Namespace, provider: str) -> int:
     state: Path = given.state_dir
     state.mkdir(parents=True, exist_ok=True)
     if holder(state) is not None:
-        raise LabRunning(f"a lab runs in {state} already: end it with --end, or name another --state-dir")
+        facts = _facts(state)
+        if (facts.get("inventory"), facts.get("provider")) != (str(given.inventory.resolve()), provider):
+            raise LabRunning(f"another lab runs in {state} already: end it with --end, or name another --state-dir")
+        print(f"it runs in {state} already", file=sys.stderr)
+        print(_where(given, state / "overlay.yml"), flush=True)
+        return 0
     command = [sys.executable, "-m", __package__ or "", "--provider", provider, "--state-dir", str(state)]
     command += ["--inventory", str(given.inventory)]
     command += ["--lab-file", str(given.lab_file)] if given.lab_file else []
@@ -126,9 +132,14 @@ def _in_background(given: argparse.Namespace, provider: str) -> int:
 
 def _is_ready(state: Path, pid: int, log: Path) -> bool:
     """Its facts are written, and it has said where the overlay is: its story, if any, has begun."""
+    return _facts(state).get("pid") == pid and log.stat().st_size > 0
+
+
+def _facts(state: Path) -> dict[str, t.Any]:
     with contextlib.suppress(OSError, ValueError):
-        return json.loads((state / "lab.json").read_text(encoding="utf-8"))["pid"] == pid and log.stat().st_size > 0
-    return False
+        found: dict[str, t.Any] = json.loads((state / "lab.json").read_text(encoding="utf-8"))
+        return found
+    return {}
 
 
 def holder(state: Path) -> int | None:

@@ -46,6 +46,7 @@ class Lab:
 
     def __init__(self, wish: SiteWish, timing: Timing, state_dir: Path) -> None:
         self.wish, self.timing, self.state_dir = wish, timing, state_dir
+        self.inventory = Path()
         self.ca = trustme.CA()
         self.ca_path = state_dir / "ca.pem"
         self.past_violations: list[Violation] = []
@@ -72,6 +73,7 @@ class Lab:
         folder = Path(state_dir) if state_dir else Path(tempfile.mkdtemp(prefix="ferragosto-lab-"))
         folder.mkdir(parents=True, exist_ok=True)
         lab = cls(wish, timing or Timing(), folder)
+        lab.inventory = Path(inventory)
         try:
             lab._open()
         except BaseException:
@@ -158,7 +160,13 @@ class Lab:
         write_secret(self.state_dir / "control-token", token)
         overlay.write(self.overlay_path, self._overlay(ports))
         self._open_endpoints()
-        facts = {"pid": os.getpid(), "provider": self.provider, **self._facts(), "control": self.control_url}
+        facts = {
+            "pid": os.getpid(),
+            "provider": self.provider,
+            "inventory": str(self.inventory.resolve()),
+            **self._facts(),
+            "control": self.control_url,
+        }
         part = self.state_dir / "lab.json.part"
         part.write_text(json.dumps(facts), encoding="utf-8")
         part.replace(self.state_dir / "lab.json")
