@@ -47,8 +47,9 @@ test: $(SET_UP)  ## every check: lint, then unit and end-to-end tests
 	@$(MAKE) pytest
 
 .PHONY: pytest
-pytest: $(SET_UP)  ## unit and end-to-end tests alone [PYTEST_ARGS=... WORKERS=2]
+pytest: $(SET_UP) $(PEERS)/ansible_collections  ## unit and end-to-end tests alone [PYTEST_ARGS=... WORKERS=2]
 	@$(WITH_SIMULATORS); \
+	export DR_PEERS=$(PEERS); \
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -74,7 +75,7 @@ lint-sanity: $(SET_UP)
 .PHONY: bench
 bench: $(SET_UP) $(PEERS)/ansible_collections  ## measure against a floor and against peers (build/bench/*.json)
 	@$(WITH_SIMULATORS); \
-	export DR_BENCH_PEERS=$(PEERS); mkdir -p build/bench; \
+	export DR_PEERS=$(PEERS); mkdir -p build/bench; \
 	shopt -s nullglob; for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) $$script; done
 
 .PHONY: docs
@@ -93,12 +94,13 @@ lock:  ## refresh requirements/dev.txt from requirements/dev.in
 clean:  ## remove all that was made inside the clone (the cache outside stays)
 	@rm -rf build $(VENV) .tree .ansible .mypy_cache .ruff_cache .pytest_cache tests/output
 
-$(VENV)/.locked: requirements/dev.txt
+$(VENV)/.locked: requirements/dev.txt requirements/schemas.txt
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 to 3.13 is needed and none was found (python3.11, python3, ...);" \
 	"install it (Debian: python3 python3-venv) or name it: make PYTHON=/path/to/python" >&2; exit 1; fi
 	@echo "installing the locked packages in $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/schemas.txt
 	@touch $@
 
 .tree/ansible_collections/ferragosto/dr:
@@ -106,8 +108,4 @@ $(VENV)/.locked: requirements/dev.txt
 
 # Outside the clone and named by its version, so it is never older than what it is made from.
 $(PEERS)/ansible_collections:
-	@echo "installing the peers of the benchmark in $(PEERS)"
-	@rm -rf $(PEERS).new; $(PY) -m pip install --quiet --no-deps --target $(PEERS).new -r requirements/peers.txt
-	@mkdir -p $(PEERS)/ansible_collections; cd $(PEERS).new/ansible_collections; \
-	mv community vmware $(PEERS)/ansible_collections
-	@rm -rf $(PEERS).new
+	@$(PY) tools/get_peers.py $(PEERS)

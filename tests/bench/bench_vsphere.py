@@ -50,7 +50,7 @@ def main() -> int:
     given = _arguments()
     if "peer" in given.parts and not given.peers:
         print(
-            "bench: no peers to compare with: run `make bench`, or name their folder by DR_BENCH_PEERS", file=sys.stderr
+            "bench: no peers to compare with: run `make bench`, or name their folder by DR_PEERS", file=sys.stderr
         )
         return 2
     began_s, found = time.monotonic(), list[Figure]()
@@ -106,7 +106,7 @@ def _arguments() -> argparse.Namespace:
     given.parts = given.parts or list(PARTS)
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
-    given.peers = os.environ.get("DR_BENCH_PEERS", "")
+    given.peers = os.environ.get("DR_PEERS", "")
     return given
 
 
