@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from ansible_collections.ferragosto.dr.extensions.twin.world.change import Change
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import WorldClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import (
     Accident,
@@ -259,6 +260,11 @@ class World:
     def hang(self, copy_id: str) -> None:
         self._strike(copy_id, Phase.HUNG)
 
+    def woken(self, copy_id: str) -> None:
+        """Let a hung guest go on where it stood."""
+        if self.copy(copy_id).phase is Phase.HUNG:
+            self._strike(copy_id, Phase.RUNNING)
+
     def corrupt(self, vm: str, *, since_s: float | None = None) -> None:
         """Let the production copy's data be rotten since a time: it crashes now and at every boot.
 
@@ -380,27 +386,13 @@ class World:
         if len(self.log) > self._log_size:
             del self.log[: self._log_size // 10]
 
-    def _change(self, text: str) -> _Change:
-        return _Change(self, text)
+    def _change(self, text: str) -> Change:
+        return Change(self.lock, lambda: self._changed(text))
+
+    def _changed(self, text: str) -> None:
+        self._say(text)
+        self.look()
+        self.changed.notify_all()
 
     def look(self) -> None:
         self._watch.look(self.copies.values(), self.isolated, self.clock.now_s())
-
-
-class _Change:
-    """Around every change: the lock, the log line, the split-brain watch, and the front ends woken up."""
-
-    def __init__(self, world: World, text: str) -> None:
-        self._world, self._text = world, text
-
-    def __enter__(self) -> None:
-        self._world.lock.acquire()
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            if error is None:
-                self._world._say(self._text)
-                self._world.look()
-                self._world.changed.notify_all()
-        finally:
-            self._world.lock.release()
