@@ -1,0 +1,252 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a node's door does with each request: faults, who calls, which node carries it out, the engine, the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import typing as t
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox import messages, root_only
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import (
+    FAILED_AUTH_DELAY_S,
+    Access,
+    AuthFailed,
+    Identity,
+)
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.calls_access import ACCESS_ROUTES, FOR_EVERYBODY
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.door import Handle
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import OF_SITES, Fault, Faults, Seen
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import Schema
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, Call, Params, PveError, Route
+
+if t.TYPE_CHECKING:
+    from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
+
+
+class CutConnection(Exception):
+    """The client's connection is cut instead of an answer."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One node, the cluster that it is in, and that cluster's users."""
+
+    node: str
+    datacenter: Datacenter
+    access: Access
+    certificate: str = "good"
+
+    @property
+    def is_online(self) -> bool:
+        return self.datacenter.nodes[self.node].is_online
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way."""
+
+    place: Place
+    request: web.BaseRequest
+    path: str
+    params: Params
+    route: Route | None
+    args: dict[str, str]
+    is_of_access: bool = False
+    was_counted: bool = False
+
+    def find(self) -> None:
+        self.is_of_access = self.path.startswith("/access/")
+        with contextlib.suppress(PveError):
+            self.route, self.args = (ACCESS_ROUTES if self.is_of_access else ROUTES).find(
+                self.request.method, self.path
+            )
+
+    @property
+    def template(self) -> str:
+        return self.route.template if self.route is not None else self.path
+
+    @property
+    def seen(self) -> Seen:
+        vmid = self.args.get("vmid", "")
+        node = self.args.get("node", self.place.node)
+        return Seen(self.request.method, self.path, self.template, node, int(vmid) if vmid.isdecimal() else 0)
+
+
+class Gate:
+    def __init__(
+        self,
+        *,
+        faults: Faults,
+        schema: Schema | None,
+        pace: float,
+        latency_s: float,
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.places: dict[str, Place] = {}
+        self.faults, self.schema, self.pace, self.latency_s = faults, schema, pace, latency_s
+        self._settle = settle
+
+    def handler(self, node: str) -> Handle:
+        return partial(self._handle, node)
+
+    async def wait(self, place: Place, seconds: float) -> None:
+        """Let so many seconds of the world pass, at the doors' pace; nobody else waits."""
+        if seconds > 0:
+            await asyncio.sleep(place.datacenter.world.clock.real_s(seconds) * self.pace)
+
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    async def _handle(self, node: str, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            if self.latency_s > 0:
+                await asyncio.sleep(self.latency_s)
+            return await self._answer(self.places[node], request)
+        except CutConnection:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+
+    async def _answer(self, place: Place, request: web.BaseRequest) -> web.StreamResponse:
+        dummy, api, style, path = (unquote(request.rel_url.raw_path).split("/", 3) + ["", "", ""])[:4]
+        if api != "api2":
+            return web.Response(text=f"Proxmox VE {place.node}: the API is below /api2/json\n")
+        if style not in messages.FORMATS:
+            return web.Response(status=501, reason="no such uri")
+        body = await request.read()
+        exchange = Exchange(place, request, f"/{path.strip('/')}", {}, None, {})
+        exchange.find()
+        struck = self.faults.strike(exchange.seen)
+        try:
+            await self._before(struck, exchange)
+            exchange.params = messages.read_params(request, body)
+            response = messages.answer(style, await self._carry_out(exchange))
+        except AuthFailed as refused:
+            await self.wait(place, FAILED_AUTH_DELAY_S)
+            response = messages.login_required(refused)
+        except PveError as refused:
+            await self.wait(place, FAILED_AUTH_DELAY_S if refused.status == 401 else refused.delay_s)
+            response = messages.refusal(style, refused)
+        finally:
+            self._note(exchange)
+        return await self._after(struck, exchange, style) or response
+
+    async def _carry_out(self, exchange: Exchange) -> t.Any:
+        place, method, route = exchange.place, exchange.request.method, exchange.route
+        identity = None
+        if (method, exchange.path) not in FOR_EVERYBODY:
+            identity = place.access.identify(method, exchange.request.headers)
+            if identity.token_id:
+                root_only.refuse_tokens(method, exchange.template)
+        if route is None:
+            raise PveError(501, f"Method '{method} {exchange.path}' not implemented")
+        node = await self._node_for(exchange)
+        params = self._checked(exchange)
+        if identity is None or not identity.is_root:
+            root_only.refuse(method, route.template, params)
+        identity = identity or Identity("")
+        call = Call(
+            method=method,
+            path=exchange.path,
+            template=route.template,
+            args=exchange.args,
+            params=params,
+            user=identity.user,
+            token_id=identity.token_id,
+            node=node,
+            door_node=place.node,
+            may=partial(place.access.may, identity),
+        )
+        if exchange.is_of_access:
+            data = route.handler(place.access, call)
+        else:
+            exchange.was_counted = True  # the engine counts what comes so far
+            data = place.datacenter.carry_out(route, call)
+        if self.schema is not None:
+            self.schema.reply(method, route.template, data)
+        return data
+
+    async def _node_for(self, exchange: Exchange) -> str:
+        """Return the node that carries the call out; raises 595 when this one cannot reach it."""
+        place, node = exchange.place, exchange.args.get("node", "")
+        if exchange.route is None or not exchange.route.is_proxied or not node:
+            return place.node
+        if node == "localhost":
+            exchange.args["node"] = place.node
+            return place.node
+        if node not in place.datacenter.nodes:
+            words = f"failed to get address info for: {node}: Name or service not known"
+            raise PveError(500, f"hostname lookup '{node}' failed - {words}")
+        if node != place.node and not place.datacenter.nodes[node].is_online:
+            raise PveError(595, "No route to host", delay_s=place.datacenter.timing.no_route_s)
+        return node
+
+    def _checked(self, exchange: Exchange) -> Params:
+        params = dict(exchange.params)
+        for name, value in exchange.args.items():
+            if str(params.pop(name, value)) != value:
+                words = "duplicate parameter (already defined in URI) with conflicting values!"
+                raise PveError(400, "Parameter verification failed.", {name: words})
+        if self.schema is None or exchange.route is None:
+            return params
+        return self.schema.request(exchange.route.method, exchange.route.template, params)
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+
+    async def _before(self, struck: list[Fault], exchange: Exchange) -> None:
+        for fault in struck:
+            if fault.action == "latency":
+                await asyncio.sleep(fault.seconds * self.pace)
+            elif fault.action == "session_expiry":
+                exchange.place.access.end_sessions()
+            elif fault.action in OF_SITES and fault.moment == "before":
+                await self._happen(fault)
+            elif fault.action == "drop_before":
+                raise CutConnection
+            elif fault.action == "hold_before":
+                await self._hold(fault)
+            elif fault.action == "error_before":
+                raise PveError(fault.status, fault.text)
+        if not exchange.place.is_online:
+            raise CutConnection
+
+    async def _after(self, struck: list[Fault], exchange: Exchange, style: str) -> web.Response | None:
+        """What a fault answers instead, None where the true answer may go out."""
+        for fault in struck:
+            if fault.action in OF_SITES and fault.moment == "after":
+                await self._happen(fault)
+            elif fault.action == "drop_after":
+                raise CutConnection
+            elif fault.action == "hold_after":
+                await self._hold(fault)
+            elif fault.action == "error_after":
+                return messages.refusal(style, PveError(fault.status, fault.text))
+        if not exchange.place.is_online:
+            raise CutConnection
+        return None
+
+    async def _happen(self, fault: Fault) -> None:
+        self.faults.happen(fault)
+        await self._settle()
+
+    async def _hold(self, fault: Fault) -> None:
+        while self.faults.is_kept(fault):
+            await asyncio.sleep(0.05)
+        raise CutConnection
+
+    def _note(self, exchange: Exchange) -> None:
+        world = exchange.place.datacenter.world
+        line = f"{exchange.request.method} {exchange.template}"
+        with world.lock:
+            if not exchange.was_counted:
+                world.count(line)
+            world.log.append((world.clock.now_s(), line))

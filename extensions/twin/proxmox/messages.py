@@ -1,0 +1,94 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How PVE reads a request's parameters and words its answers."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Params, PveError
+
+FORMATS = ("json", "extjs")
+_HEADERS = {"Cache-Control": "max-age=0", "Pragma": "no-cache", "Server": "pve-api-daemon/3.0"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+}
+
+
+def read_params(request: web.BaseRequest, body: bytes) -> Params:
+    """Query and body together; a name that comes more than once is a list."""
+    params: Params = {}
+    pairs = parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True)
+    if request.method in ("POST", "PUT") and body:
+        if request.content_type == "application/json":
+            params.update(_from_json(body))
+        elif request.content_type in ("application/x-www-form-urlencoded", "application/octet-stream"):
+            pairs += parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        else:
+            raise PveError(501, f"Unsupported content type '{request.content_type}'")
+    for name, value in pairs:
+        if name not in params:
+            params[name] = value
+        elif isinstance(params[name], list):
+            params[name].append(value)
+        else:
+            params[name] = [params[name], value]
+    return params
+
+
+def _from_json(body: bytes) -> Params:
+    try:
+        content = json.loads(body)
+    except ValueError as bad:
+        raise PveError(400, f"malformed JSON string: {bad}") from None
+    if not isinstance(content, dict):
+        raise PveError(400, "JSON body must be an object")
+    # Perl knows JSON's booleans as 1 and 0
+    return {k: int(v) if isinstance(v, bool) else v for k, v in content.items() if v is not None}
+
+
+def answer(style: str, data: t.Any) -> web.Response:
+    content: dict[str, t.Any] = {"data": data}
+    if style == "extjs":
+        content["success"] = 1
+    return _response(200, "OK", json.dumps(content, separators=(",", ":"), default=str).encode())
+
+
+def refusal(style: str, error: PveError) -> web.Response:
+    """The reason phrase holds the first line of the message; the body holds all of it."""
+    message = error.text or _REASONS.get(error.status, "")
+    content: dict[str, t.Any] = {"data": None, "message": f"{message.rstrip()}\n"}
+    if error.errors:
+        content["errors"] = error.errors
+    if style == "extjs":
+        content |= {"success": 0, "status": error.status}
+        return _response(200, "OK", json.dumps(content).encode())
+    return _response(error.status, message, json.dumps(content).encode())
+
+
+def login_required(error: PveError) -> web.Response:
+    """What a caller hears whom nobody knows: no body, and the connection ends."""
+    response = _response(error.status, error.text, b"")
+    response.force_close()
+    return response
+
+
+def _response(status: int, message: str, body: bytes) -> web.Response:
+    lines = message.strip().splitlines() or [""]
+    # a header is Latin-1; what it cannot hold is in the body
+    reason = lines[0].encode("latin-1", "replace").decode("latin-1") or _REASONS.get(status, "Error")
+    return web.Response(
+        status=status, reason=reason, body=body, content_type="application/json", charset="UTF-8", headers=_HEADERS
+    )
