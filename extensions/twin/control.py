@@ -19,7 +19,7 @@ PERSON = "marco.rinaldi"
 
 class BaseControl:
     VERBS: t.ClassVar[frozenset[str]] = frozenset(
-        "accidents begin_story calls corrupt crash hang job log reset service violations world".split()
+        "accidents begin_story calls corrupt crash hang log reset service violations world".split()
     )
 
     def __init__(self, lab: Lab) -> None:
@@ -53,12 +53,6 @@ class BaseControl:
         """What the application does: ok, error (503), hanging, down."""
         self._lab.world.set_service(vm, Service(mode))
         self._settle()
-
-    # --- the replication product -------------------------------------------------------------------------------------
-
-    def job(self, vm: str, is_enabled: bool) -> None:
-        """Enable or disable the replication job, as its own console would."""
-        self._lab.world.set_job(vm, is_enabled=is_enabled)
 
     # --- what is so --------------------------------------------------------------------------------------------------
 

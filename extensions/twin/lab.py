@@ -19,7 +19,7 @@ from pathlib import Path
 import trustme
 
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
-from ansible_collections.ferragosto.dr.extensions.twin.doors import Door, NoSuchRoute, backup_server
+from ansible_collections.ferragosto.dr.extensions.twin.doors import Door, NoSuchRoute
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import SiteWish, read_site
 from ansible_collections.ferragosto.dr.extensions.twin.pages import GuestPages
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing, Violation
@@ -108,10 +108,6 @@ class Lab:
     def control_url(self) -> str:
         return self._doors[0].url
 
-    @property
-    def backup_url(self) -> str:
-        return self._doors[1].url
-
     # --- what each platform does in its own way ----------------------------------------------------------------------
 
     @classmethod
@@ -126,6 +122,9 @@ class Lab:
     def _prepare_endpoints(self) -> None:
         """Take the endpoints' ports, without answering on them yet."""
         raise NotImplementedError
+
+    def _more_doors(self) -> list[Door]:
+        return []
 
     def _overlay(self, ports: dict[str, int]) -> dict[str, t.Any]:
         raise NotImplementedError
@@ -156,7 +155,7 @@ class Lab:
         ports = {vm.vm: self._pages.add(vm.vm) for vm in self.wish.vms}
         self._prepare_endpoints()
         token = os.urandom(18).hex()
-        self._doors = [Door(self._control_route, "control", token), backup_server(lambda: self.world)]
+        self._doors = [Door(self._control_route, "control", token), *self._more_doors()]
         write_secret(self.state_dir / "control-token", token)
         overlay.write(self.overlay_path, self._overlay(ports))
         self._open_endpoints()

@@ -58,6 +58,22 @@ def overlay(
     return {wish.group: {"vars": {"dr_site": site, **(extra or {})}, "hosts": hosts}}
 
 
+def without_vendor(wish: SiteWish, provider: str) -> dict[str, Words]:
+    """Per host, what a client of another platform must not say on this one.
+
+    There the replica is a VM of its own and another product's job makes it; here the platform replicates by itself.
+    """
+    if wish.provider == provider:
+        return {}
+    found: dict[str, Words] = {}
+    for vm in wish.vms:
+        found[vm.host] = {"dr_replica": {}}
+        if isinstance(vm.policy_words, dict) and "job_hook" in vm.policy_words:
+            kept = {key: word for key, word in vm.policy_words.items() if key != "job_hook"}
+            found[vm.host] = {**found[vm.host], "dr_policy": kept}
+    return found
+
+
 def write(path: Path, content: dict[str, t.Any]) -> Path:
     """Write atomically, readable by its owner alone: it holds the lab's secrets."""
     plain = json.loads(json.dumps(content))

@@ -18,6 +18,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     refuse_unknown,
     seconds,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.timing import PveTiming
 
 LAYOUTS = ("cluster", "standalone")
 STORAGE, BRIDGE, BACKUPS = "local-zfs", "vmbr0", "pbs"
@@ -41,6 +42,7 @@ class ProxmoxWish(SiteWish):
     backup_storage: str | None = BACKUPS  # None: no backups
     vmids: dict[str, int] = field(default_factory=dict)  # by dr_vm
     replicated_every_s: float = NIGHTLY_S
+    pve_timing: PveTiming | None = None  # None: as the guests' timing suggests
 
     def last_sync_age_s(self, point_ages_s: tuple[float, ...]) -> float:
         """How old a replica is: as the newest of the client's points, or as fresh as the schedule would have made it."""
@@ -58,7 +60,12 @@ class ProxmoxWish(SiteWish):
 
 
 def proxmox_wish(
-    wish: SiteWish, *, layout: str | None = None, has_ssh: bool | None = None, has_qdevice: bool | None = None
+    wish: SiteWish,
+    *,
+    layout: str | None = None,
+    has_ssh: bool | None = None,
+    has_qdevice: bool | None = None,
+    pve_timing: PveTiming | None = None,
 ) -> ProxmoxWish:
     """Shape a site for Proxmox VE; arguments go before the lab file's words. Refuses with BadInventory."""
     place = f"{wish.where}: proxmox"
@@ -100,6 +107,7 @@ def proxmox_wish(
         backup_storage=BACKUPS if words.get("backups", True) else None,
         vmids=_vmids(wish, words.get("vmids"), f"{place}: vmids"),
         replicated_every_s=every_s,
+        pve_timing=pve_timing,
     )
 
 

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 class Control(BaseControl):
     VERBS = BaseControl.VERBS | frozenset(
         "certificate clear_rules connect_nics disconnect_nics edition endpoint_down endpoint_up host_back host_lost "
-        "kill_sessions power_off power_on refuse_power_off rule rules run_job".split()
+        "job kill_sessions power_off power_on refuse_power_off rule rules run_job".split()
     )
     _lab: VsphereLab
 
@@ -87,6 +87,10 @@ class Control(BaseControl):
         return started
 
     # --- the replication product -------------------------------------------------------------------------------------
+
+    def job(self, vm: str, is_enabled: bool) -> None:
+        """Enable or disable the nightly job, as its own console would."""
+        self._lab.world.set_job(vm, is_enabled=is_enabled)
 
     def run_job(self, vm: str) -> bool:
         """Let tonight's replication job run now; False when it is disabled. A promoted replica is rolled back by it."""

@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
+from ansible_collections.ferragosto.dr.extensions.twin.doors import Door, backup_server
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import HostWish, SiteWish
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab, LabRunning, wait_for
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.animator import Animator
@@ -72,11 +73,19 @@ class VsphereLab(Lab):
             raise RuntimeError("the lab is not open")
         return self._vcsim
 
+    @property
+    def backup_url(self) -> str:
+        """The replication product's own server."""
+        return self._doors[1].url
+
     # --- life --------------------------------------------------------------------------------------------------------
 
     def _prepare_endpoints(self) -> None:
         self._good_tls = self.certificate()
         self._proxy = Proxy(self.gate, self._good_tls)
+
+    def _more_doors(self) -> list[Door]:
+        return [backup_server(lambda: self.world)]
 
     def _overlay(self, ports: dict[str, int]) -> dict[str, t.Any]:
         endpoint = {
@@ -87,8 +96,16 @@ class VsphereLab(Lab):
             "validate_certs": True,
             "ca_path": str(self.ca_path.resolve()),
         }
-        extra = {"backup_server_url": self.backup_url}
-        return overlay.overlay(self.wish, "vsphere", production=endpoint, replica=endpoint, ports=ports, extra=extra)
+        is_own = self.wish.provider == self.provider
+        return overlay.overlay(
+            self.wish,
+            self.provider,
+            production=endpoint,
+            replica=endpoint,
+            ports=ports,
+            extra={"backup_server_url": self.backup_url},
+            per_host={} if is_own else {vm.host: {"dr_replica": {"name": vm.replica_name}} for vm in self.wish.vms},
+        )
 
     def _facts(self) -> dict[str, t.Any]:
         return {"vcsim_pid": self.vcsim.pid, "endpoint": self.proxy.port}
