@@ -61,7 +61,7 @@ _SENTENCES: tuple[tuple[str, Kind], ...] = (
     ),
     (r"VM \d+ is not running|VM \d+ not running", Kind.NOT_RUNNING),
     (
-        r"QEMU guest agent is not running|guest agent is not running|got timeout.*(agent|guest-)|guest-ping.*timeout",
+        r"QEMU guest agent is not running|guest agent is not running|qmp command 'guest-|got timeout.*agent",
         Kind.AGENT_SILENT,
     ),
     (r"No QEMU guest agent configured", Kind.AGENT_OFF),

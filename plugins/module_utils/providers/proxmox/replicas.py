@@ -1,0 +1,244 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Replicas that are no VMs: the disks that storage replication keeps on another node, and backups.
+
+Each is shown as a copy at rest, ``replica:<vmid>``, so that the core sees two copies of every protected VM. An id names a set
+of disks: once a configuration was moved onto the replica's disks, that VM is ``replica:<vmid>``, and the disks it left behind
+are shown under the bare id, fenced. A clone or restored VM is a VM of its own and takes the place of the disks it came from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, RecoveryPoint, ReplicaKind, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Job, Survey, jobs_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.wire import Row, number, whole
+
+REPLICA_ID = "replica:"
+JOB_POINT = "pvesr:"
+BACKUP_POINT = "backup:"
+# The ways after which the VM's own configuration lies on the replica's disks.
+MOVING = frozenset({"in_place", "ha"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    vmid: int
+    volume: str  # "pbs:backup/vm/100/2026-08-15T02:00:00Z"
+    made_at_s: float
+    size_bytes: int
+    notes: str
+    is_sound: bool  # false: its storage verified it, and it failed
+
+
+def job_point(job: Job) -> tuple[RecoveryPoint, ...]:
+    """Return the one point in time that storage replication keeps, if it ever ran."""
+    if job.last_sync_at_s is None:
+        return ()
+    return (
+        RecoveryPoint(
+            id=f"{JOB_POINT}{job.id}@{job.last_sync_at_s:.0f}",
+            name=f"replication {job.id}",
+            created_at_s=job.last_sync_at_s,
+        ),
+    )
+
+
+def to_backups(rows: Iterable[Row]) -> list[Backup]:
+    """Return the backups of VMs in a storage's content."""
+    found = []
+    for row in rows:
+        volume = str(row.get("volid") or "")
+        is_vm = "/vm/" in volume or "vzdump-qemu-" in volume or row.get("subtype") == "qemu"
+        if not is_vm or row.get("content", "backup") != "backup":
+            continue
+        verified = row.get("verification")
+        found.append(
+            Backup(
+                vmid=whole(row.get("vmid")) or vmid_of_point(f"{BACKUP_POINT}{volume}"),
+                volume=volume,
+                made_at_s=number(row.get("ctime")),
+                size_bytes=whole(row.get("size")),
+                notes=str(row.get("notes") or ""),
+                is_sound=not (isinstance(verified, dict) and verified.get("state") == "failed"),
+            )
+        )
+    return found
+
+
+def backup_points(backups: Iterable[Backup], vmid: int) -> tuple[RecoveryPoint, ...]:
+    return tuple(
+        RecoveryPoint(id=f"{BACKUP_POINT}{b.volume}", name=b.volume, created_at_s=b.made_at_s)
+        for b in backups
+        if b.vmid == vmid and b.is_sound
+    )
+
+
+def vmid_of_point(point_id: str) -> int:
+    """Return which VM a recovery point is of: its id bears the VM's; 0 when it does not."""
+    found = re.match(r"pvesr:(\d+)-", point_id) or re.search(r"/vm/(\d+)/|vzdump-qemu-(\d+)-", point_id)
+    return int(next(group for group in found.groups() if group)) if found else 0
+
+
+def vmid_of(vm: Vm) -> int:
+    """Return Proxmox VE's id of the VM that a copy belongs to: of a replica's disks, that of their VM."""
+    return whole(vm.id.removeprefix(REPLICA_ID))
+
+
+# --- both copies of every VM -----------------------------------------------------------------------------------------
+
+
+def with_replicas(
+    vms: Sequence[Vm],
+    survey: Survey,
+    *,
+    replica_node: str,
+    backups: Sequence[Backup] = (),
+    production: Sequence[Vm] = (),
+) -> tuple[Vm, ...]:
+    """Return the VMs together with the replicas that are none, each once.
+
+    ``production`` are the VMs of another endpoint whose backups these are: with two nodes that stand alone.
+    """
+    shown = [as_moved(vm) for vm in vms if not _is_shell(vm)]
+    taken = _taken(shown, [*vms, *production])
+    found: list[Vm] = []
+    for vm, was in zip(shown, (v for v in vms if not _is_shell(v)), strict=True):
+        jobs = jobs_of(survey.jobs, whole(was.id))
+        job = next((j for j in jobs if j.target_of(vm.host) == replica_node), next(iter(jobs), None))
+        if vm is not was:
+            found.append(leftover(vm, was, job, survey))
+        elif whole(vm.id) not in taken and not _is_promoted(vm):
+            found += _replica(vm, job, survey, replica_node, backups)
+    here = {whole(vm.id.removeprefix(REPLICA_ID)) for vm in [*vms, *found]}
+    found += _of_elsewhere(backups, production, here | taken, replica_node)
+    return (*shown, *found)
+
+
+def as_moved(vm: Vm) -> Vm:
+    """Return a VM whose configuration was moved onto its replica's disks under the replica's id."""
+    return replace(vm, id=f"{REPLICA_ID}{vm.id}") if vm.stamps.get(stamps.MODE) in MOVING else vm
+
+
+def leftover(moved: Vm, was: Vm, job: Job | None, survey: Survey) -> Vm:
+    """Return the disks that a moved configuration left behind: nothing can start them, and nothing may overwrite them."""
+    others = [node for node in survey.nodes if node != moved.host]
+    host = job.target_of(moved.host) if job is not None else next(iter(others), "")
+    return Vm(
+        id=was.id,
+        handle="",
+        name=was.name,
+        host=host,
+        power=Power.OFF,
+        memory_bytes=was.memory_bytes,
+        cpu_count=was.cpu_count,
+        disk_bytes=was.disk_bytes,
+        datastores=was.datastores,
+        stamps={stamps.FENCED: moved.stamps.get(stamps.RUN, "")} if stamps.RUN in moved.stamps else {},
+        has_autostart=False,
+        has_ha=False,
+    )
+
+
+def _replica(vm: Vm, job: Job | None, survey: Survey, replica_node: str, backups: Sequence[Backup]) -> list[Vm]:
+    vmid = whole(vm.id)
+    saved = backup_points(backups, vmid)
+    if job is None and not saved:
+        return []
+    host = job.target_of(vm.host) if job is not None else replica_node
+    if host == vm.host:  # backups of a VM that lives on the replica node already
+        return []
+    points = [*saved, *(job_point(job) if job is not None else ())]
+    note = survey.unread.get(vm.host, "") if job is not None and not job.is_read else ""
+    return [_at_rest(vm, host, points, note)]
+
+
+def _of_elsewhere(backups: Sequence[Backup], production: Sequence[Vm], here: set[int], replica_node: str) -> list[Vm]:
+    """Return replicas that are backups of VMs of the other endpoint; unnamed where it does not answer."""
+    owners = {whole(vm.id): vm for vm in production}
+    found = []
+    for vmid in dict.fromkeys(b.vmid for b in backups):
+        owner = owners.get(vmid)
+        if not vmid or vmid in here or (production and owner is None):
+            continue
+        own = [b for b in backups if b.vmid == vmid]
+        name = _name_in_notes(own)
+        if owner is None:
+            owner = Vm(id=str(vmid), handle=str(vmid), name=name, host="", power=Power.UNKNOWN)
+        elif name and owner.name and owner.name not in name:
+            continue  # of another VM with the same number: two nodes that stand alone count each for itself
+        found.append(_at_rest(owner, replica_node, backup_points(own, vmid), ""))
+    return found
+
+
+def _name_in_notes(backups: Iterable[Backup]) -> str:
+    """Proxmox VE writes the guest's name into a backup's notes unless told otherwise."""
+    newest = max(backups, key=lambda b: b.made_at_s, default=None)
+    return newest.notes.split("\n")[0].strip() if newest is not None else ""
+
+
+def _at_rest(vm: Vm, host: str, points: Iterable[RecoveryPoint], note: str) -> Vm:
+    return Vm(
+        id=f"{REPLICA_ID}{vm.id}",
+        handle="",
+        name=vm.name,
+        host=host,
+        power=Power.OFF,
+        memory_bytes=vm.memory_bytes,
+        cpu_count=vm.cpu_count,
+        disk_bytes=vm.disk_bytes,
+        datastores=vm.datastores,
+        points=tuple(sorted(points, key=lambda p: p.created_at_s)),
+        points_note=note,
+        replica_kind=ReplicaKind.VOLUMES,
+        has_autostart=False,
+        has_ha=False,
+    )
+
+
+def _taken(shown: Sequence[Vm], every: Sequence[Vm]) -> set[int]:
+    """Return the VMs whose replica's place is taken by a promoted copy that is a VM of its own."""
+    found = set()
+    for vm in shown:
+        if not _is_promoted(vm) or vm.id.startswith(REPLICA_ID):
+            continue
+        of = vmid_of_point(vm.stamps.get(stamps.POINT, ""))
+        namesake = next((whole(v.id) for v in every if v.name == vm.name and v.id != vm.id and not _is_promoted(v)), 0)
+        found.add(of or namesake)
+    return found - {0}
+
+
+def _is_promoted(vm: Vm) -> bool:
+    return stamps.RUN in vm.stamps or stamps.PHASE in vm.stamps
+
+
+def _is_shell(vm: Vm) -> bool:
+    """Tell a shell VM, which only lends a replica's disks to be cloned; the clone bears its stamps until it gets its own."""
+    clone = vm.stamps.get(tags.SHELL)
+    return clone is not None and clone != vm.id
+
+
+def job_findings(survey: Survey, vms: Mapping[int, Vm]) -> list[str]:
+    """Say what is wrong with replication, in words for a technician."""
+    found = []
+    for job in survey.jobs:
+        vm = vms.get(job.vmid)
+        name = f"{vm.name or job.vmid}" if vm is not None else str(job.vmid)
+        is_held = vm is not None and bool({stamps.RUN, stamps.FENCED} & set(vm.stamps))
+        if job.is_going:
+            found.append(f"replication {job.id} of {name} is being removed")
+        elif not job.is_enabled and not is_held:
+            found.append(f"replication {job.id} of {name} is disabled: its replica grows old")
+        if job.failures or job.error:
+            times = f"{job.failures} time{'' if job.failures == 1 else 's'}"
+            found.append(f"replication {job.id} of {name} failed {times}: {job.error or 'no reason given'}")
+        if job.is_read and job.last_sync_at_s is None and job.is_enabled and not is_held:
+            found.append(f"replication {job.id} of {name} has never run to its end")
+    return found
