@@ -44,10 +44,7 @@ def ticket(access: Access, call: Call) -> dict[str, t.Any]:
             raise PveError(401, "authentication failure")
         name = f"{name}@{params['realm']}"
     made, csrf = access.log_in(name, str(params["password"]))
-    rights = {
-        kind: dict.fromkeys(access.privileges(Identity(name), path), 1)
-        for kind, path in _CAPABILITIES.items()
-    }
+    rights = {kind: dict.fromkeys(access.privileges(Identity(name), path), 1) for kind, path in _CAPABILITIES.items()}
     content: dict[str, t.Any] = {"username": name, "ticket": made, "CSRFPreventionToken": csrf, "cap": rights}
     if access.cluster_name:
         content["clustername"] = access.cluster_name

@@ -26,7 +26,7 @@ class Listener:
     def __init__(self, handle: Handle, tls: ssl.SSLContext | None, port: int = 0) -> None:
         self._place, self.tls = LoopbackPort(port), tls
         self._handle = handle
-        self._web: web.Server[web.BaseRequest] | None = None
+        self._web: web.Server | None = None
         self._server: asyncio.Server | None = None
 
     @property

@@ -54,6 +54,10 @@ _EXTRA: Mapping[str, set[str]] = {
 }
 
 
+class CutConnection(Exception):
+    """The client's connection is cut instead of an answer."""
+
+
 class BadFault(ValueError):
     """A fault plan that cannot be meant; the message says what may be said."""
 
@@ -120,7 +124,7 @@ def read_fault(row: Mapping[str, t.Any]) -> Fault:
     allowed = _MATCH | _EXTRA.get(action, set())
     if unknown := sorted(set(row) - allowed):
         raise BadFault(f"{action} does not know {', '.join(unknown)}; it takes {', '.join(sorted(allowed))}")
-    kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
     for spec in fields(Fault):
         value = row.get(spec.name)
         wanted = kinds[str(spec.type)]

@@ -25,7 +25,13 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import (
 )
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.calls_access import ACCESS_ROUTES, FOR_EVERYBODY
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.door import Handle
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import OF_SITES, Fault, Faults, Seen
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import (
+    OF_SITES,
+    CutConnection,
+    Fault,
+    Faults,
+    Seen,
+)
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import Schema
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, Call, Params, PveError, Route
 
@@ -33,8 +39,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 
 
-class CutConnection(Exception):
-    """The client's connection is cut instead of an answer."""
+_LOG_SIZE = 20_000
 
 
 @dataclass(slots=True)
@@ -49,6 +54,13 @@ class Place:
     @property
     def is_online(self) -> bool:
         return self.datacenter.nodes[self.node].is_online
+
+    def log(self, line: str) -> None:
+        world = self.datacenter.world
+        with world.lock:
+            world.log.append((world.clock.now_s(), f"{self.node}: {line}"))
+            if len(world.log) > _LOG_SIZE:
+                del world.log[: _LOG_SIZE // 10]
 
 
 @dataclass(slots=True)
@@ -74,6 +86,10 @@ class Exchange:
     @property
     def template(self) -> str:
         return self.route.template if self.route is not None else self.path
+
+    @property
+    def line(self) -> str:
+        return f"{self.request.method} {self.template}"
 
     @property
     def seen(self) -> Seen:
@@ -125,9 +141,10 @@ class Gate:
         body = await request.read()
         exchange = Exchange(place, request, f"/{path.strip('/')}", {}, None, {})
         exchange.find()
+        place.log(exchange.line)
         struck = self.faults.strike(exchange.seen)
         try:
-            await self._before(struck, exchange)
+            await self.before(struck, place)
             exchange.params = messages.read_params(request, body)
             response = messages.answer(style, await self._carry_out(exchange))
         except AuthFailed as refused:
@@ -137,8 +154,9 @@ class Gate:
             await self.wait(place, FAILED_AUTH_DELAY_S if refused.status == 401 else refused.delay_s)
             response = messages.refusal(style, refused)
         finally:
-            self._note(exchange)
-        return await self._after(struck, exchange, style) or response
+            self._count(exchange)
+        instead = await self.after(struck, place)
+        return response if instead is None else messages.refusal(style, instead)
 
     async def _carry_out(self, exchange: Exchange) -> t.Any:
         place, method, route = exchange.place, exchange.request.method, exchange.route
@@ -200,14 +218,20 @@ class Gate:
             return params
         return self.schema.request(exchange.route.method, exchange.route.template, params)
 
+    def _count(self, exchange: Exchange) -> None:
+        """Count what did not come as far as the engine, which counts the rest."""
+        if not exchange.was_counted:
+            exchange.place.datacenter.world.count(exchange.line)
+
     # --- faults ------------------------------------------------------------------------------------------------------
 
-    async def _before(self, struck: list[Fault], exchange: Exchange) -> None:
+    async def before(self, struck: list[Fault], place: Place) -> None:
+        """Raises what a fault answers instead of letting the call have its effect."""
         for fault in struck:
             if fault.action == "latency":
                 await asyncio.sleep(fault.seconds * self.pace)
             elif fault.action == "session_expiry":
-                exchange.place.access.end_sessions()
+                place.access.end_sessions()
             elif fault.action in OF_SITES and fault.moment == "before":
                 await self._happen(fault)
             elif fault.action == "drop_before":
@@ -216,11 +240,11 @@ class Gate:
                 await self._hold(fault)
             elif fault.action == "error_before":
                 raise PveError(fault.status, fault.text)
-        if not exchange.place.is_online:
+        if not place.is_online:
             raise CutConnection
 
-    async def _after(self, struck: list[Fault], exchange: Exchange, style: str) -> web.Response | None:
-        """What a fault answers instead, None where the true answer may go out."""
+    async def after(self, struck: list[Fault], place: Place) -> PveError | None:
+        """Return what a fault answers instead, None where the true answer may go out."""
         for fault in struck:
             if fault.action in OF_SITES and fault.moment == "after":
                 await self._happen(fault)
@@ -229,8 +253,8 @@ class Gate:
             elif fault.action == "hold_after":
                 await self._hold(fault)
             elif fault.action == "error_after":
-                return messages.refusal(style, PveError(fault.status, fault.text))
-        if not exchange.place.is_online:
+                return PveError(fault.status, fault.text)
+        if not place.is_online:
             raise CutConnection
         return None
 
@@ -242,11 +266,3 @@ class Gate:
         while self.faults.is_kept(fault):
             await asyncio.sleep(0.05)
         raise CutConnection
-
-    def _note(self, exchange: Exchange) -> None:
-        world = exchange.place.datacenter.world
-        line = f"{exchange.request.method} {exchange.template}"
-        with world.lock:
-            if not exchange.was_counted:
-                world.count(line)
-            world.log.append((world.clock.now_s(), line))

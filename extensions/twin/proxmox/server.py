@@ -11,6 +11,7 @@ import contextlib
 import typing as t
 from collections.abc import Coroutine, Sequence
 from functools import partial
+from pathlib import Path
 
 import trustme
 
@@ -21,6 +22,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import Fau
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.gate import Gate, Place
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.loop import DoorLoop
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import Schema
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.ssh import Guards, SshClient, SshListener
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
@@ -43,6 +45,7 @@ class Doors:
         loop: DoorLoop | None = None,
         keys: Keys | None = None,
         schema: Schema | None = None,
+        has_ssh: bool = True,
         pace: float = 1.0,
         latency_s: float = 0.0,
     ) -> None:
@@ -51,12 +54,17 @@ class Doors:
         self.faults = Faults(datacenters)
         self.schema = schema
         self._owns_loop, self.loop = loop is None, loop or DoorLoop()
+        self.guards = Guards()
         self._listeners: dict[str, Listener] = {}
+        self._ssh: dict[str, SshListener] = {}
         self._is_open = False
+        self._settling = asyncio.Lock()
         self.gate = Gate(faults=self.faults, schema=schema, pace=pace, latency_s=latency_s, settle=self._settle)
         self._take(datacenters)
         for node in self.gate.places:
             self._listeners[node] = Listener(self.gate.handler(node), self.certificates.context())
+            if has_ssh:
+                self._ssh[node] = SshListener(node, self.gate, self.guards)
 
     # --- where it is -------------------------------------------------------------------------------------------------
 
@@ -67,6 +75,21 @@ class Doors:
     def endpoint(self, node: str) -> tuple[str, int]:
         """Where this node's API listens; ``https://host:port/api2/json``."""
         return "127.0.0.1", self._listener(node).port
+
+    def ssh_endpoint(self, node: str) -> tuple[str, int]:
+        self._listener(node)
+        if node not in self._ssh:
+            raise ValueError(f"{node} has no SSH door: this twin was made without")
+        return "127.0.0.1", self._ssh[node].port
+
+    @property
+    def known_hosts(self) -> str:
+        """The nodes' SSH host keys, as a known_hosts file has them."""
+        return "".join(listener.known_host for listener in self._ssh.values())
+
+    def write_ssh_client(self, folder: Path) -> SshClient:
+        """Make a key that is let in on every node; writes it and the known hosts into the folder."""
+        return self.guards.write_client(folder, self.known_hosts)
 
     def fingerprint(self, node: str) -> str:
         """SHA-256 of the certificate that the node shows now, as Proxmox VE prints it."""
@@ -118,12 +141,11 @@ class Doors:
             self._listener(name)
             self.gate.places[name].certificate = kind
             self._run(self._load(name, certificate.load_into))
-            self._run(self._cut(name))
+        self._run(self._cut(*([node] if node else self.nodes)))
 
     def cut(self) -> None:
         """Cut every open connection."""
-        for node in self.nodes:
-            self._run(self._cut(node))
+        self._run(self._cut(*self.nodes))
 
     # --- inner -------------------------------------------------------------------------------------------------------
 
@@ -143,27 +165,36 @@ class Doors:
         self.faults.move_to(datacenters)
         self.gate.places.clear()
         self._take(datacenters)
-        for node, listener in self._listeners.items():
+        for listener in self._listeners.values():
             if listener.tls is not None:
                 self.certificates.of("good").load_into(listener.tls)
-            await self._cut(node)
+        await self._cut(*self.nodes)
         await self._settle()
 
     async def _settle(self) -> None:
         """Let each door be open if and only if its node can be reached."""
-        for node, listener in self._listeners.items():
-            should_be_open = self._is_open and self.gate.places[node].is_online
-            if should_be_open and not listener.is_open:
-                await listener.open()
-            elif listener.is_open and not should_be_open:
-                await listener.shut()
+        async with self._settling:
+            for node, place in self.gate.places.items():
+                should_be_open = self._is_open and place.is_online
+                for listener in self._listeners_of(node):
+                    if should_be_open and not listener.is_open:
+                        await listener.open()
+                    elif listener.is_open and not should_be_open:
+                        await listener.shut()
 
     async def _release(self) -> None:
-        for listener in self._listeners.values():
-            await listener.release()
+        for node in self.nodes:
+            for listener in self._listeners_of(node):
+                await listener.release()
 
-    async def _cut(self, node: str) -> None:
-        self._listeners[node].cut()
+    async def _cut(self, *nodes: str) -> None:
+        for node in nodes:
+            for listener in self._listeners_of(node):
+                listener.cut()
+
+    def _listeners_of(self, node: str) -> list[Listener | SshListener]:
+        both: list[Listener | SshListener] = [self._listener(node)]
+        return both + [self._ssh[node]] if node in self._ssh else both
 
     async def _load(self, node: str, load: t.Callable[[t.Any], None]) -> None:
         load(self._listeners[node].tls)
