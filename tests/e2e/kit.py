@@ -22,14 +22,13 @@ from pathlib import Path
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.ferragosto.dr.extensions.twin.vsphere import VsphereLab
-from ansible_collections.ferragosto.dr.extensions.twin.vsphere.soap import Call
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
+from ansible_collections.ferragosto.dr.tests.e2e.platforms import NOT_OF_A_VM, platform
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -37,8 +36,6 @@ CLINIC = HERE / "clinic.yml"
 CONTRACT = {"rto": "30m", "rpo": "24h"}
 PLAY_S = 240.0  # no playbook of this suite may take longer: a hang is a failure, not a wait
 MODULES = "ansible_collections.ferragosto.dr.plugins.modules."
-# Written by a session as such, whatever it does with it.
-_NOT_OF_A_VM = {"Login", "Logout", "CreateContainerView", "DestroyView", "CreateFilter", "DestroyPropertyFilter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +93,10 @@ class Result:
 class Bench:
     """One lab, one journal, and the hands that work with them. A new one for every test; the lab is only reset."""
 
-    def __init__(self, lab: VsphereLab, folder: Path, inventory: Path = CLINIC) -> None:
+    def __init__(self, lab: t.Any, folder: Path, inventory: Path = CLINIC) -> None:
         self.lab, self.control, self.folder, self.inventory = lab, lab.control, folder, inventory
         self.journal_url = f"sqlite:///{folder / 'journal.sqlite'}"
+        self.platform = platform(lab, job_hook=str(ROOT / "clients/hooks/disable_replication_job.yml"))
         overlay = yaml.load(lab.overlay_path.read_text(encoding="utf-8"), Loader=_Plain)
         (self._group,) = overlay.values()
         self._plays = 0
@@ -118,9 +116,12 @@ class Bench:
     def policy(self, **changes: t.Any) -> dict[str, t.Any]:
         """dr_policy of the clinic with changes: an extra variable replaces the inventory's whole."""
         usual = yaml.load(CLINIC.read_text(encoding="utf-8"), Loader=_Plain)["clinic"]["vars"]["dr_policy"]
-        usual["job_hook"] = str(ROOT / "clients/hooks/disable_replication_job.yml")
         usual["deadlines"].update(changes.pop("deadlines", {}))
-        return {**usual, **changes}
+        return {**self.platform.policy(usual), **changes}
+
+    def about(self, vm: str) -> dict[str, t.Any]:
+        """The VM as a module of this platform is told of it."""
+        return self.platform.about(vm)
 
     # --- commands ------------------------------------------------------------------------------------------------------
 
@@ -180,7 +181,7 @@ class Bench:
 
     def fail_over(self, vm: str, *, goes_home: bool = False) -> None:
         """Bring a VM into failover (or failback) by the modules of a recovery, in a run of its own, closed at its end."""
-        about = {"vm": vm, "replica": {"name": f"{vm}_replica"}}
+        about = self.about(vm)
         self.done("journal", state="open", op="recover", contract=CONTRACT, **about)
         self.done("vm_fence", **about)
         self.done(
@@ -202,7 +203,7 @@ class Bench:
             "host": f"{vm}.clinic",
             "vm": vm,
             "site": self.site(),
-            "replica": {"name": f"{vm}_replica"},
+            "replica": self.about(vm).get("replica"),
             "checks": self.checks(f"{vm}.clinic"),
             "contract": CONTRACT,
             "policy": self.policy(),
@@ -233,59 +234,25 @@ class Bench:
 
     def changing_calls(self) -> dict[str, int]:
         """What was called of all that may change a VM, a host or a cluster."""
-        return {m: n for m, n in self.control.calls().items() if Call(m, "", "", b"", "").changes}
+        return {m: n for m, n in self.control.calls().items() if self.platform.changes(m)}
 
     def foreign_calls(self, known: t.Container[str]) -> set[str]:
-        return {m for m in self.control.calls() if m not in known and m not in _NOT_OF_A_VM}
+        return {m for m in self.control.calls() if m not in known and m not in NOT_OF_A_VM}
 
     def shown(self, vm: str) -> dict[str, t.Any]:
-        """Both copies of a VM as vCenter itself shows them, past the proxy: all that an undo must bring back."""
-        lab, session = self.lab, self.lab.session_as("lab-auditor")
-        paths = [
-            "name",
-            "runtime.powerState",
-            "runtime.host",
-            "datastore",
-            "config.hardware.device",
-            "config.extraConfig",
-        ]
-        found: dict[str, t.Any] = {}
-        cluster = session.object("ClusterComputeResource", str(lab.built.cluster))
-        das = session.read([cluster], ["configurationEx"])[cluster._moId]["configurationEx"].dasVmConfig or ()
-        for copy_ in lab.world.copies_of(vm):
-            moid = lab.built.moids[copy_.id]
-            row = session.read([session.object("VirtualMachine", moid)], [*paths, "snapshot"])[moid]
-            host = row["runtime.host"]._moId
-            found[str(copy_.role)] = {
-                "name": row["name"],
-                "power": str(row["runtime.powerState"]),
-                "host": host,
-                "datastores": sorted(d._moId for d in row["datastore"]),
-                "nics": {
-                    str(d.key): (d.connectable.connected, d.connectable.startConnected, d.backing.deviceName)
-                    for d in row["config.hardware.device"]
-                    if hasattr(d, "macAddress")
-                },
-                "snapshots": _snapshots(row.get("snapshot")),
-                "current": row["snapshot"].currentSnapshot._moId if row.get("snapshot") else None,
-                "stamps": {
-                    o.key: o.value for o in row["config.extraConfig"] if o.key.startswith("ferragosto") and o.value
-                },
-                "autostart": lab.gate.autostart.starts(host, moid),
-                # an override that says "as the cluster" is as good as none
-                "ha": [o.dasSettings.restartPriority for o in das if o.key._moId == moid and o.dasSettings]
-                not in (["disabled"],),
-            }
-        return found
+        """Both copies of a VM as the platform itself shows them, past its API: all that an undo must bring back."""
+        return self.platform.shown(vm)
 
     def copy(self, vm: str, role: str) -> dict[str, t.Any]:
         """One copy as the world knows it."""
-        return self.control.world()["copies"][self.lab.world.copy_of(vm, Role(role)).id]
+        return self.control.world()["copies"][self.platform.copy(vm, role).id]
 
     def serving(self, vm: str) -> str:
         """Which copy serves now: "production", "replica", or "" for none."""
         found = self.lab.world.serving_copy(vm)
-        return "" if found is None else str(found.role)
+        if found is None:
+            return ""
+        return "production" if found.role is Role.PRODUCTION else "replica"
 
     def await_serving(self, vm: str, role: str, within_s: float = 10.0) -> None:
         deadline = time.monotonic() + within_s
@@ -343,15 +310,6 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
-
-
-def _snapshots(tree: t.Any) -> list[tuple[str, str, str]]:
-    found, waiting = [], list(tree.rootSnapshotList) if tree else []
-    while waiting:
-        node = waiting.pop()
-        found.append((node.snapshot._moId, node.name, node.createTime.isoformat()))
-        waiting.extend(node.childSnapshotList or [])
-    return sorted(found)
 
 
 class _Plain(yaml.SafeLoader):

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a claim of the contract holds in its hands."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
+
+
+class Claim(Bench):
+    """A bench whose way of promoting is settled by its platform's name."""
+
+    def __init__(self, lab: Lab, folder: Path, name: str) -> None:
+        super().__init__(lab, folder)
+        self.name = name
+
+    def policy(self, **changes: t.Any) -> dict[str, t.Any]:
+        way = {"proxmox": "clone", "proxmox-in-place": "in_place"}.get(self.name, "auto")
+        return {**super().policy(**changes), "promotion": way}
+
+    def consents(self, **more: str) -> dict[str, str]:
+        """What a person says: on vSphere the replication product's job lies outside the platform."""
+        job = {} if self.lab.provider == "proxmox" else {"job_disabled": "Anna, in the console, 04:12"}
+        return {**job, **more}
+
+    def promote(self, vm: str, *, is_check: bool = False, **more: t.Any) -> dict[str, t.Any]:
+        given = {"contract": CONTRACT, "policy": self.policy(), "accept": self.consents(), **more}
+        return self.module("replica", is_check=is_check, state="failover", **given, **self.about(vm))
+
+    def failed_over(self, vm: str) -> None:
+        """Bring a VM into failover by the modules of a recovery, in a run of its own, closed at its end."""
+        about = self.about(vm)
+        self.done("journal", state="open", op="recover", contract=CONTRACT, **about)
+        self.done("vm_fence", **about)
+        promoted = self.promote(vm)
+        assert not promoted.get("failed"), promoted["msg"]
+        self.done("journal", state="closed", outcome="recovered_on_replica", **about)
+        self.await_serving(vm, "replica")
