@@ -103,6 +103,7 @@ class Access:
         self.now_s, self.keys, self.acl = now_s, keys or Keys(), Acl(pool_of)
         self.users: dict[str, User] = {}
         self.cluster_name = ""
+        self.skews: Mapping[str, float] = {}  # node -> seconds that its clock is fast
         self._signing_key = secrets.token_bytes(32)
         self.add_user(ROOT, self.keys.root_password)
         self.add_user(USER)
@@ -160,20 +161,20 @@ class Access:
 
     # --- who calls ---------------------------------------------------------------------------------------------------
 
-    def identify(self, method: str, headers: Mapping[str, str]) -> Identity:
-        """Tell who sends a request, by its API token or its ticket; raises AuthFailed in PVE's words."""
+    def identify(self, method: str, headers: Mapping[str, str], node: str = "") -> Identity:
+        """Tell who sends a request to a node, by its API token or its ticket; raises AuthFailed in PVE's words."""
         authorization = headers.get("Authorization", "")
         if authorization.startswith("PVEAPIToken"):
-            return self._by_token(authorization)
+            return self._by_token(authorization, node)
         found = _COOKIE.search(headers.get("Cookie", ""))
         if found is None:
             raise AuthFailed("No ticket")
-        user = self.check_ticket(unquote(found[1].strip().strip('"')))
+        user = self.check_ticket(unquote(found[1].strip().strip('"')), node)
         if method != "GET":
-            self._check_csrf(user, headers.get("CSRFPreventionToken", ""))
+            self._check_csrf(user, headers.get("CSRFPreventionToken", ""), node)
         return Identity(user)
 
-    def _by_token(self, authorization: str) -> Identity:
+    def _by_token(self, authorization: str, node: str) -> Identity:
         found = _TOKEN.match(authorization)
         if found is None:
             raise AuthFailed("Authentication failed!")
@@ -181,49 +182,49 @@ class Access:
         token = user.tokens.get(found[2]) if user is not None and user.is_enabled else None
         if token is None or not hmac.compare_digest(token.secret.encode(), found[3].encode()):
             raise AuthFailed("Authentication failed!")
-        if token.expires_s and token.expires_s < self.now_s():
+        if token.expires_s and token.expires_s < self._now_at(node):
             raise AuthFailed("Authentication failed!")
         return Identity(found[1], found[2])
 
-    def log_in(self, name: str, password: str) -> tuple[str, str]:
+    def log_in(self, name: str, password: str, node: str = "") -> tuple[str, str]:
         """Return a ticket and its CSRF token, for a password or for a ticket that is still valid."""
         user = self.users.get(name)
-        if user is None or not user.is_enabled or not password or not self._knows(user, password):
+        if user is None or not user.is_enabled or not password or not self._knows(user, password, node):
             raise AuthFailed("authentication failure")
-        return self.ticket(name), self._signed("CSRF", name, short=True)
+        return self._signed("PVE", name, node), self._signed("CSRF", name, node, short=True)
 
-    def _knows(self, user: User, password: str) -> bool:
+    def _knows(self, user: User, password: str, node: str) -> bool:
         if password.startswith("PVE:"):
             try:
-                return self.check_ticket(password) == user.name
+                return self.check_ticket(password, node) == user.name
             except AuthFailed:
                 return False
         return bool(user.password) and hmac.compare_digest(user.password.encode(), password.encode())
 
     # --- tickets -----------------------------------------------------------------------------------------------------
 
-    def ticket(self, user: str) -> str:
-        return self._signed("PVE", user)
-
-    def check_ticket(self, ticket: str) -> str:
-        """Return the ticket's user; a ticket lives two hours by the clock of this cluster."""
+    def check_ticket(self, ticket: str, node: str = "") -> str:
+        """Return the ticket's user; a ticket lives two hours by the clock of the node that is asked."""
         parts = re.match(r"^PVE:(.+):([0-9A-F]{8})::(\S+)$", ticket)
         if parts is not None and self._is_signed("PVE", parts[1], parts[2], parts[3]):
-            age_s = self.now_s() - int(parts[2], 16)
+            age_s = self._now_at(node) - int(parts[2], 16)
             user = self.users.get(parts[1])
             if -300 < age_s <= TICKET_LIFE_S and user is not None and user.is_enabled:
                 return parts[1]
         raise AuthFailed("permission denied - invalid PVE ticket")
 
-    def _check_csrf(self, user: str, token: str) -> None:
+    def _check_csrf(self, user: str, token: str, node: str) -> None:
         stamp, dummy, signature = token.partition(":")
         if not re.match(r"^[0-9A-F]{8}$", stamp) or not self._is_signed("CSRF", user, stamp, signature):
             raise AuthFailed("Permission denied - invalid csrf token")
-        if not -300 < self.now_s() - int(stamp, 16) <= TICKET_LIFE_S:
+        if not -300 < self._now_at(node) - int(stamp, 16) <= TICKET_LIFE_S:
             raise AuthFailed("Permission denied - invalid csrf token")
 
-    def _signed(self, kind: str, user: str, *, short: bool = False) -> str:
-        stamp = f"{int(self.now_s()):08X}"
+    def _now_at(self, node: str) -> float:
+        return self.now_s() + self.skews.get(node, 0.0)
+
+    def _signed(self, kind: str, user: str, node: str, *, short: bool = False) -> str:
+        stamp = f"{int(self._now_at(node)):08X}"
         signature = self._signature(kind, user, stamp)
         return f"{stamp}:{signature}" if short else f"{kind}:{user}:{stamp}::{signature}"
 

@@ -43,7 +43,7 @@ def ticket(access: Access, call: Call) -> dict[str, t.Any]:
         if not params.get("realm"):
             raise PveError(401, "authentication failure")
         name = f"{name}@{params['realm']}"
-    made, csrf = access.log_in(name, str(params["password"]))
+    made, csrf = access.log_in(name, str(params["password"]), call.door_node)
     rights = {kind: dict.fromkeys(access.privileges(Identity(name), path), 1) for kind, path in _CAPABILITIES.items()}
     content: dict[str, t.Any] = {"username": name, "ticket": made, "CSRFPreventionToken": csrf, "cap": rights}
     if access.cluster_name:

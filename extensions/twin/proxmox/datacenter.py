@@ -30,9 +30,9 @@ VERSION, RELEASE = "9.2.11", "9.2"
 class Trouble:
     """Faults inside the datacenter; those on the wire are the door's."""
 
-    failing_tasks: dict[str, str] = field(default_factory=dict)  # task type -> exit status
+    failing_tasks: dict[str, str] = field(default_factory=dict)  # task type, or type:vmid -> exit status
     failing_after_effect: set[str] = field(default_factory=set)  # of those: which do their work first
-    stuck_tasks: set[str] = field(default_factory=set)  # task types that make no progress
+    stuck_tasks: set[str] = field(default_factory=set)  # task types, type:vmid or UPIDs that make no progress
     dead_agents: set[int] = field(default_factory=set)  # vmids
 
 

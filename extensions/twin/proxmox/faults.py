@@ -14,6 +14,8 @@ import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.happenings import Happenings
+
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 
@@ -36,9 +38,9 @@ OF_SITES = {
     "isolated_node": "node `target` loses its network; its guests live on",
     "lost_quorum": "node `target` (or all) has no quorum any more",
     "host_return": "node `target` is back, with autostart",
-    "stuck_task": "tasks of the type `target` never go on",
-    "failing_task": "tasks of the type `target` fail with `text`; with `effect: true` after their work",
-    "full_storage": "storage `target` has no room left",
+    "stuck_task": "tasks of the type `target` (qmclone, qmclone:100) never go on; without a target, the task of the call",
+    "failing_task": "tasks of the type `target`, or the task of the call, fail with `text`; `effect: true`: after their work",
+    "full_storage": "storage `target` (tank, tank@pve2) has no room left",
     "dead_agent": "the guest agent of VM `target` does not answer",
     "clock_skew": "the clock of node `target` is `seconds` fast",
 }
@@ -135,7 +137,10 @@ def read_fault(row: Mapping[str, t.Any]) -> Fault:
         raise BadFault(f"{action}: nth counts from 1, and count 0 means for ever; not {fault.nth} and {fault.count}")
     if fault.moment not in ("before", "after"):
         raise BadFault(f"{action}: moment is before or after, not {fault.moment!r}")
-    if "target" in allowed and not fault.target and action != "lost_quorum":
+    needs_target = action not in ("lost_quorum", "stuck_task", "failing_task") or (
+        fault.is_at_once and action != "lost_quorum"
+    )
+    if "target" in allowed and not fault.target and needs_target:
         raise BadFault(f"{action} wants a target: {ACTIONS[action]}")
     try:
         re.compile(fault.regex)
@@ -148,7 +153,7 @@ class Faults:
     """The plan of one twin. Its methods may be called from any thread."""
 
     def __init__(self, datacenters: Sequence[Datacenter]) -> None:
-        self._datacenters = list(datacenters)
+        self.site = Happenings(datacenters)
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._faults: list[Fault] = []
@@ -172,7 +177,7 @@ class Faults:
             return [asdict(fault) for fault in self._faults]
 
     def move_to(self, datacenters: Sequence[Datacenter]) -> None:
-        self._datacenters = list(datacenters)
+        self.site = Happenings(datacenters)
         self.clear()
 
     def strike(self, call: Seen) -> list[Fault]:
@@ -202,12 +207,6 @@ class Faults:
             if not fault.is_at_once:
                 self._faults.append(fault)
         if fault.is_at_once:
-            self.happen(fault)
+            self.site.happen(fault)
             self.changed()
         return fault.id
-
-    # --- what happens to the site ------------------------------------------------------------------------------------
-
-    def happen(self, fault: Fault) -> None:
-        """Let it happen to the datacenter that holds the target."""
-        raise NotImplementedError(fault.action)

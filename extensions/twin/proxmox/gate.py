@@ -11,6 +11,7 @@ import contextlib
 import typing as t
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from functools import partial
 from urllib.parse import unquote
 
@@ -142,11 +143,12 @@ class Gate:
         exchange = Exchange(place, request, f"/{path.strip('/')}", {}, None, {})
         exchange.find()
         place.log(exchange.line)
-        struck = self.faults.strike(exchange.seen)
+        struck, reply = self.faults.strike(exchange.seen), None
         try:
             await self.before(struck, place)
             exchange.params = messages.read_params(request, body)
-            response = messages.answer(style, await self._carry_out(exchange))
+            reply = await self._carry_out(exchange)
+            response = messages.answer(style, reply)
         except AuthFailed as refused:
             await self.wait(place, FAILED_AUTH_DELAY_S)
             response = messages.login_required(refused)
@@ -155,14 +157,18 @@ class Gate:
             response = messages.refusal(style, refused)
         finally:
             self._count(exchange)
-        instead = await self.after(struck, place)
-        return response if instead is None else messages.refusal(style, instead)
+        instead = await self.after(struck, place, reply)
+        if instead is not None:
+            response = messages.refusal(style, instead)
+        now_s = place.datacenter.now_s() + self.faults.site.skews.get(place.node, 0.0)
+        response.headers["Date"] = formatdate(now_s, usegmt=True)
+        return response
 
     async def _carry_out(self, exchange: Exchange) -> t.Any:
         place, method, route = exchange.place, exchange.request.method, exchange.route
         identity = None
         if (method, exchange.path) not in FOR_EVERYBODY:
-            identity = place.access.identify(method, exchange.request.headers)
+            identity = place.access.identify(method, exchange.request.headers, place.node)
             if identity.token_id:
                 root_only.refuse_tokens(method, exchange.template)
         if route is None:
@@ -189,6 +195,8 @@ class Gate:
         else:
             exchange.was_counted = True  # the engine counts what comes so far
             data = place.datacenter.carry_out(route, call)
+            if skew_s := self.faults.site.skews.get(node, 0.0):
+                data = messages.skewed(data, skew_s)
         if self.schema is not None:
             self.schema.reply(method, route.template, data)
         return data
@@ -214,9 +222,13 @@ class Gate:
             if str(params.pop(name, value)) != value:
                 words = "duplicate parameter (already defined in URI) with conflicting values!"
                 raise PveError(400, "Parameter verification failed.", {name: words})
-        if self.schema is None or exchange.route is None:
+        if exchange.route is None:
             return params
-        return self.schema.request(exchange.route.method, exchange.route.template, params)
+        if self.schema is None:
+            _check_booleans(params)
+            return params
+        self.schema.request(exchange.route.method, exchange.route.template, exchange.args, params)
+        return params
 
     def _count(self, exchange: Exchange) -> None:
         """Count what did not come as far as the engine, which counts the rest."""
@@ -243,11 +255,11 @@ class Gate:
         if not place.is_online:
             raise CutConnection
 
-    async def after(self, struck: list[Fault], place: Place) -> PveError | None:
+    async def after(self, struck: list[Fault], place: Place, reply: t.Any = None) -> PveError | None:
         """Return what a fault answers instead, None where the true answer may go out."""
         for fault in struck:
             if fault.action in OF_SITES and fault.moment == "after":
-                await self._happen(fault)
+                await self._happen(fault, reply)
             elif fault.action == "drop_after":
                 raise CutConnection
             elif fault.action == "hold_after":
@@ -258,11 +270,18 @@ class Gate:
             raise CutConnection
         return None
 
-    async def _happen(self, fault: Fault) -> None:
-        self.faults.happen(fault)
+    async def _happen(self, fault: Fault, reply: t.Any = None) -> None:
+        self.faults.site.happen(fault, reply)
         await self._settle()
 
     async def _hold(self, fault: Fault) -> None:
         while self.faults.is_kept(fault):
             await asyncio.sleep(0.05)
         raise CutConnection
+
+
+def _check_booleans(params: Params) -> None:
+    """The one mistake of Python clients that is refused even where no schema is at hand: True is no boolean to PVE."""
+    errors = {n: f"type check ('boolean') failed - got '{v}'" for n, v in params.items() if v in ("True", "False")}
+    if errors:
+        raise PveError(400, "Parameter verification failed.", errors)

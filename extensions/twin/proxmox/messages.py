@@ -16,6 +16,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Param
 
 FORMATS = ("json", "extjs")
 _HEADERS = {"Cache-Control": "max-age=0", "Pragma": "no-cache", "Server": "pve-api-daemon/3.0"}
+_TIMES = {"ctime", "endtime", "last_sync", "last_try", "localtime", "next_sync", "snaptime", "starttime", "time"}
+_EPOCHS = 10**8  # less is a flag or a duration
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -55,8 +57,30 @@ def _from_json(body: bytes) -> Params:
         raise PveError(400, f"malformed JSON string: {bad}") from None
     if not isinstance(content, dict):
         raise PveError(400, "JSON body must be an object")
-    # Perl knows JSON's booleans as 1 and 0
-    return {k: int(v) if isinstance(v, bool) else v for k, v in content.items() if v is not None}
+    return {name: _as_text(value) for name, value in content.items() if value is not None}
+
+
+def _as_text(value: t.Any) -> t.Any:
+    """All values are text to PVE, whatever way they came; JSON's booleans are Perl's 1 and 0."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, (int, float)):
+        return str(value)
+    return [_as_text(item) for item in value] if isinstance(value, list) else value
+
+
+def skewed(data: t.Any, seconds: float) -> t.Any:
+    """What a node says whose clock is so many seconds fast: every time in it is."""
+    if isinstance(data, list):
+        return [skewed(item, seconds) for item in data]
+    if not isinstance(data, dict):
+        return data
+    return {
+        name: value + int(seconds)
+        if name in _TIMES and isinstance(value, (int, float)) and value > _EPOCHS
+        else skewed(value, seconds)
+        for name, value in data.items()
+    }
 
 
 def answer(style: str, data: t.Any) -> web.Response:

@@ -34,7 +34,7 @@ class Doors:
     """The addresses are fixed from the start; clients are let in from ``open`` on, until ``end``.
 
     ``pace`` multiplies every delay that PVE itself makes (3 s for a failed login, 10 s for a lock); ``latency_s`` is added
-    to every call, in real seconds. Many ``Doors`` may share one ``loop`` and one ``certificates``.
+    to every call, in real seconds. Without a ``schema`` only the engine itself refuses parameters. Many ``Doors`` may share one ``loop`` and one ``certificates``.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Doors:
         ca: trustme.CA | Certificates | None = None,
         loop: DoorLoop | None = None,
         keys: Keys | None = None,
-        schema: Schema | None = None,
+        schema: Schema | t.Literal["installed"] | None = "installed",
         has_ssh: bool = True,
         pace: float = 1.0,
         latency_s: float = 0.0,
@@ -52,14 +52,14 @@ class Doors:
         self.certificates = ca if isinstance(ca, Certificates) else Certificates(ca)
         self.keys = keys or Keys()
         self.faults = Faults(datacenters)
-        self.schema = schema
+        self.schema = Schema.installed() if schema == "installed" else schema
         self._owns_loop, self.loop = loop is None, loop or DoorLoop()
         self.guards = Guards()
         self._listeners: dict[str, Listener] = {}
         self._ssh: dict[str, SshListener] = {}
         self._is_open = False
         self._settling = asyncio.Lock()
-        self.gate = Gate(faults=self.faults, schema=schema, pace=pace, latency_s=latency_s, settle=self._settle)
+        self.gate = Gate(faults=self.faults, schema=self.schema, pace=pace, latency_s=latency_s, settle=self._settle)
         self._take(datacenters)
         for node in self.gate.places:
             self._listeners[node] = Listener(self.gate.handler(node), self.certificates.context())
@@ -152,6 +152,7 @@ class Doors:
     def _take(self, datacenters: Sequence[Datacenter]) -> None:
         for datacenter in datacenters:
             access = Access(datacenter.now_s, self.keys, partial(pool_of, datacenter))
+            access.skews = self.faults.site.skews
             access.cluster_name = datacenter.name if datacenter.is_cluster else ""
             for node in datacenter.nodes:
                 if node in self.gate.places:

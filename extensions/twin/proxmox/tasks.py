@@ -67,8 +67,9 @@ class TaskBook:
         task = self._new(node, kind, str(vmid), user, token_id, self._datacenter.now_s())
         trouble = self._datacenter.trouble
         task.due_s = task.started_at_s
-        text = trouble.failing_tasks.get(kind)
-        if text is not None and kind in trouble.failing_after_effect:
+        key = f"{kind}:{vmid}" if f"{kind}:{vmid}" in trouble.failing_tasks else kind
+        text = trouble.failing_tasks.get(key)
+        if text is not None and key in trouble.failing_after_effect:
             task.before_end = text
         elif text is not None:
             self._end(task, text)
@@ -130,6 +131,17 @@ class TaskBook:
                 task.body.close()
             self._end(task, "interrupted by signal")
 
+    def fail(self, task: Task, text: str, *, after_effect: bool) -> None:
+        """A fault: let a task fail now, or when its work is done."""
+        if not task.is_running:
+            return
+        if after_effect:
+            task.before_end = text
+            return
+        if task.body is not None:
+            task.body.close()
+        self._end(task, text)
+
     def node_died(self, node: str) -> None:
         """Its workers are gone without a last line; what they had locked stays locked."""
         for task in [task for task in self._running if task.node == node]:
@@ -147,7 +159,7 @@ class TaskBook:
         return task
 
     def _can_go_on(self, task: Task) -> bool:
-        return task.kind not in self._datacenter.trouble.stuck_tasks
+        return not {task.kind, f"{task.kind}:{task.id}", task.upid} & self._datacenter.trouble.stuck_tasks
 
     def _resume(self, task: Task) -> None:
         if task.body is None or not self._can_go_on(task):
