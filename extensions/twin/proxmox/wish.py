@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import typing as t
+import unicodedata
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
@@ -40,7 +41,9 @@ class ProxmoxWish(SiteWish):
     has_qdevice: bool = False
     has_ssh: bool = False
     backup_storage: str | None = BACKUPS  # None: no backups
-    vmids: dict[str, int] = field(default_factory=dict)  # by dr_vm
+    vmids: dict[str, int] = field(default_factory=dict)  # by VM name
+    node_names: dict[str, str] = field(default_factory=dict)  # the client's word -> the node's name
+    vm_names: dict[str, str] = field(default_factory=dict)  # inventory hostname -> name, of those that were renamed
     replicated_every_s: float = NIGHTLY_S
     pve_timing: PveTiming | None = None  # None: as the guests' timing suggests
 
@@ -70,8 +73,7 @@ def proxmox_wish(
     """Shape a site for Proxmox VE; arguments go before the lab file's words. Refuses with BadInventory."""
     place = f"{wish.where}: proxmox"
     words = refuse_unknown(wish.platform_words.get("proxmox"), _WORDS, place)
-    for vm in wish.vms:
-        _fit(_VM_NAME, vm.vm, f"dr_vm of {vm.host}", "letters, digits and hyphens, with dots between")
+    names_of_vms = _vm_names(wish)
     for name in wish.isolated_networks:
         _fit(_BRIDGE, name, f"{wish.where}: isolated_networks", _BRIDGE_FORM)
     wanted = str(layout or words.get("layout", "cluster"))
@@ -92,11 +94,19 @@ def proxmox_wish(
         raise BadInventory(
             f"{place}: replicated_every is {words['replicated_every']!r}; write such as 1m, 15m, 1h or 24h"
         )
+    new_names = {vm.vm: names_of_vms[vm.host] for vm in wish.vms}
+
+    def vm_name(said: str) -> str:
+        return new_names.get(said, said)
+
     given = {name: getattr(wish, name) for name in SiteWish.__slots__}
     return ProxmoxWish(
         **{
             **given,
             **ends,
+            "vms": tuple(replace(vm, vm=names_of_vms[vm.host]) for vm in wish.vms),
+            "events": tuple(replace(e, vm=vm_name(e.vm)) for e in wish.events),
+            "story": replace(wish.story, vm=vm_name(wish.story.vm)) if wish.story else None,
             "hosts": {renamed.get(name, name): shape for name, shape in wish.hosts.items()},
             "namesakes": tuple(replace(n, node=renamed.get(n.node, n.node)) for n in wish.namesakes),
         },
@@ -105,7 +115,9 @@ def proxmox_wish(
         has_qdevice=bool(words.get("qdevice", False) if has_qdevice is None else has_qdevice),
         has_ssh=bool(words.get("ssh", False) if has_ssh is None else has_ssh),
         backup_storage=BACKUPS if words.get("backups", True) else None,
-        vmids=_vmids(wish, words.get("vmids"), f"{place}: vmids"),
+        vmids=_vmids(names_of_vms, wish.known_hosts, words.get("vmids"), f"{place}: vmids"),
+        node_names=renamed,
+        vm_names={vm.host: names_of_vms[vm.host] for vm in wish.vms if names_of_vms[vm.host] != vm.vm},
         replicated_every_s=every_s,
         pve_timing=pve_timing,
     )
@@ -126,24 +138,35 @@ def _end(wish: SiteWish, end: str, node: str | None, words: dict[str, t.Any], pl
     )
 
 
-def _vmids(wish: SiteWish, given: t.Any, place: str) -> dict[str, int]:
+def _vm_names(wish: SiteWish) -> dict[str, str]:
+    """The VMs' names by inventory hostname; a name of another platform that Proxmox VE does not take becomes one."""
+    found: dict[str, str] = {}
+    for vm in wish.vms:
+        name = vm.vm
+        if wish.provider == "proxmox":
+            _fit(_VM_NAME, name, f"dr_vm of {vm.host}", "letters, digits and hyphens, with dots between")
+        elif _VM_NAME.fullmatch(name) is None:
+            plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+            name = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "vm"
+        taken = {v.vm for v in wish.vms if v is not vm} | set(found.values())
+        found[vm.host] = name if name not in taken else f"{name}-{len(found)}"
+    return found
+
+
+def _vmids(vm_names: dict[str, str], known_hosts: tuple[str, ...], given: t.Any, place: str) -> dict[str, int]:
     """Give every VM its id: the lab file's, by inventory hostname, else the next free from 100 on."""
-    by_host = {vm.host: vm.vm for vm in wish.vms}
     said = given or {}
     if not isinstance(said, dict):
-        raise BadInventory(f"{place} is {said!r}: write a mapping such as {{{next(iter(by_host), 'vm')}: 100}}")
-    found: dict[str, int] = {}
+        raise BadInventory(f"{place} is {said!r}: write a mapping such as {{{next(iter(vm_names), 'vm')}: 100}}")
     for host, vmid in said.items():
-        if host not in by_host and host not in wish.known_hosts:
-            raise BadInventory(f"{place}: unknown {host}; the inventory knows {', '.join(wish.known_hosts)}")
+        if host not in known_hosts:
+            raise BadInventory(f"{place}: unknown {host}; the inventory knows {', '.join(known_hosts)}")
         if not isinstance(vmid, int) or not 100 <= vmid <= 999_999_999:
             raise BadInventory(f"{place}: {host} is {vmid!r}; write a number from 100 to 999999999")
-        if vmid in found.values():
+        if list(said.values()).count(vmid) > 1:
             raise BadInventory(f"{place}: {vmid} is given twice")
-        if host in by_host:
-            found[by_host[host]] = vmid
     free = (number for number in range(100, 10**6) if number not in said.values())
-    return {vm.vm: found.get(vm.vm) or next(free) for vm in wish.vms}
+    return {name: said.get(host) or next(free) for host, name in vm_names.items()}
 
 
 def _fit(pattern: re.Pattern[str], word: str, what: str, form: str) -> str:

@@ -21,13 +21,17 @@ LUCA, BIANCHI = ROOT / "clients" / "luca", ROOT / "clients" / "bianchi"
 
 
 def shaped(
-    folder: Path, lab: dict[str, t.Any] | None = None, hosts: str = "one: {dr_vm: one}", **more: t.Any
+    folder: Path,
+    lab: dict[str, t.Any] | None = None,
+    hosts: str = "one: {dr_vm: one}",
+    provider: str = "proxmox",
+    **more: t.Any,
 ) -> ProxmoxWish:
     """One small client with a lab file of its own."""
     end = "{api_host: x, node: %s, datastore: tank, network: vmbr7}"
     inventory = folder / "site.yml"
     inventory.write_text(
-        "site:\n  vars:\n    dr_site:\n      name: small\n      provider: proxmox\n"
+        f"site:\n  vars:\n    dr_site:\n      name: small\n      provider: {provider}\n"
         f"      production: {end % 'a'}\n      replica: {end % 'b'}\n  hosts:\n    {hosts}\n",
         encoding="utf-8",
     )
@@ -93,6 +97,14 @@ def test_arguments_go_before_the_lab_file(tmp_path: Path) -> None:
 def test_a_wrong_lab_file_names_the_place_and_the_fix(tmp_path: Path, lab: dict[str, t.Any], why: str) -> None:
     with pytest.raises(BadInventory, match=why):
         shaped(tmp_path, lab)
+
+
+def test_a_name_of_another_platform_that_proxmox_does_not_take_becomes_one(tmp_path: Path) -> None:
+    hosts = """a: {dr_vm: !unsafe "L'Über {{ 7 }} 倉"}\n    b: {dr_vm: L-Uber-7}\n    c: {dr_vm: 倉庫}"""
+    wish = shaped(tmp_path, hosts=hosts, provider="vsphere")
+    assert [vm.vm for vm in wish.vms] == ["L-Uber-7-0", "L-Uber-7", "vm"]
+    assert wish.vm_names == {"a": "L-Uber-7-0", "c": "vm"}
+    assert set(wish.vmids) == {"L-Uber-7-0", "L-Uber-7", "vm"}
 
 
 def test_a_vm_whose_name_proxmox_does_not_take_is_refused_by_name(tmp_path: Path) -> None:
