@@ -39,6 +39,9 @@ options:
   job_disabled:
     description: Who disabled the vendor's replication job and when; O(accept) with C(job_disabled) says the same.
     type: str
+  promoted_id:
+    description: Id of the VM that a promotion makes, where the platform makes one (Proxmox VE); by default the next free one.
+    type: str
   fault_at:
     description: When the fault began, in seconds since the epoch, to measure the data that is lost. By default now.
     type: float
@@ -127,6 +130,7 @@ def main() -> None:
             contract={"type": "dict"},
             policy={"type": "dict"},
             job_disabled={"type": "str"},
+            promoted_id={"type": "str"},
             fault_at={"type": "float"},
             accept={"type": "dict"},
         ),

@@ -153,9 +153,19 @@ class Site(t.Protocol):
         """Restore NICs, autostart and HA as they were and take the stamp off; power is left to ``power_on``."""
 
     def promote(
-        self, pair: Pair, point: RecoveryPoint, *, way: str, run_id: str, guest_within_s: float
+        self,
+        pair: Pair,
+        point: RecoveryPoint,
+        *,
+        way: str,
+        run_id: str,
+        guest_within_s: float,
+        promoted_id: str = "",
     ) -> Iterable[Step]:
-        """Stop the platform's own replication, go to the chosen point, stamp, isolate, power on, guest alive, connect NICs."""
+        """Stop the platform's own replication, go to the chosen point, stamp, isolate, power on, guest alive, connect NICs.
+
+        ``promoted_id`` is the id that a person wants for a VM that is made; "" leaves it to the platform.
+        """
 
     def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Sequence[Step]:
         """Power off, back to the protective point, remove it, stamps off: the exact former state."""

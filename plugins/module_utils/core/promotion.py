@@ -39,6 +39,7 @@ class FailoverOrder:
     accept_unfenced: str | None
     is_job_disabled: str | None  # who says so; None = not known
     way: str = ways.AUTO
+    promoted_id: str = ""
     rto_left_s: float | None = None
 
 
@@ -81,7 +82,14 @@ def fail_over(
         work.progress(ways.say(found, rto_left_s=order.rto_left_s, speed=_pace(work)))
         body = {"id": point.id, "name": point.name, "created_at_s": point.created_at_s, "lost_s": loss.lost_s}
         work.note("chosen", {**body, "way": way})
-    steps = work.site.promote(pair, point, way=way, run_id=work.run_id, guest_within_s=order.guest_within_s)
+    steps = work.site.promote(
+        pair,
+        point,
+        way=way,
+        run_id=work.run_id,
+        guest_within_s=order.guest_within_s,
+        promoted_id=order.promoted_id,
+    )
     work.do("promote", steps)
     return proof, loss
 

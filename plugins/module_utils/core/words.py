@@ -44,6 +44,7 @@ VARIABLES = (
     "dr_policy",
     "dr_priority",
     "dr_progress",
+    "dr_promoted_id",
     "dr_replica",
     "dr_runner",
     "dr_site",

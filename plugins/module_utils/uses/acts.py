@@ -107,6 +107,7 @@ def replica(session: Session, params: Params) -> Result:
             left_s = None if look.run is None else look.run.alert_at_s + contract.rto_s - session.clock.now_s()
             order = promotion.FailoverOrder(
                 way=policy.promotion,
+                promoted_id=params["promoted_id"] or "",
                 rto_left_s=left_s,
                 choice=read_choice(params["recovery_point"], now_s=session.clock.now_s()),
                 rpo_s=contract.rpo_s,

@@ -145,10 +145,23 @@ class VsphereSite:
         return unfence(self._client(vm), vm, former)
 
     def promote(
-        self, pair: Pair, point: RecoveryPoint, *, way: str, run_id: str, guest_within_s: float
+        self,
+        pair: Pair,
+        point: RecoveryPoint,
+        *,
+        way: str,
+        run_id: str,
+        guest_within_s: float,
+        promoted_id: str = "",
     ) -> Iterable[Step]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.promote import promote
 
+        if promoted_id:
+            raise BadInput(
+                what=f"promote the replica of {pair.name} as {promoted_id}",
+                why="on vSphere the replica itself is powered on: no new VM is made",
+                next="remove dr_promoted_id",
+            )
         client = self._client(_replica_of(pair))
         return promote(client, pair, point, run_id=run_id, guest_within_s=guest_within_s, clock=self.clock)
 
