@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox import messages, root_only
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox import messages, root_only, vnc
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import (
     FAILED_AUTH_DELAY_S,
     Access,
@@ -34,7 +34,15 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import (
     Seen,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import Schema
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, Call, Params, PveError, Route
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.vnc import VNC_ROUTES
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import (
+    ROUTES,
+    Call,
+    Params,
+    PveError,
+    Route,
+    RouteTable,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
@@ -83,6 +91,16 @@ class Exchange:
             self.route, self.args = (ACCESS_ROUTES if self.is_of_access else ROUTES).find(
                 self.request.method, self.path
             )
+
+    @property
+    def _table(self) -> RouteTable:
+        if self.is_of_access:
+            return ACCESS_ROUTES
+        return VNC_ROUTES if self.path.endswith("/vncwebsocket") else ROUTES
+
+    @property
+    def is_websocket(self) -> bool:
+        return self._table is VNC_ROUTES and self.request.headers.get("Upgrade", "").lower() == "websocket"
 
     @property
     def template(self) -> str:
@@ -147,7 +165,10 @@ class Gate:
         try:
             await self.before(struck, place)
             exchange.params = messages.read_params(request, body)
-            reply = await self._carry_out(exchange)
+            call = await self._call(exchange)
+            if exchange.is_websocket:
+                return await vnc.serve(request, place.datacenter, call, vnc.console_for(place.datacenter, call))
+            reply = self._carry_out(exchange, call)
             response = messages.answer(style, reply)
         except AuthFailed as refused:
             await self.wait(place, FAILED_AUTH_DELAY_S)
@@ -164,7 +185,8 @@ class Gate:
         response.headers["Date"] = formatdate(now_s, usegmt=True)
         return response
 
-    async def _carry_out(self, exchange: Exchange) -> t.Any:
+    async def _call(self, exchange: Exchange) -> Call:
+        """Tell who calls, what, and where; raises what is refused before a node looks into it."""
         place, method, route = exchange.place, exchange.request.method, exchange.route
         identity = None
         if (method, exchange.path) not in FOR_EVERYBODY:
@@ -178,7 +200,7 @@ class Gate:
         if identity is None or not identity.is_root:
             root_only.refuse(method, route.template, params)
         identity = identity or Identity("")
-        call = Call(
+        return Call(
             method=method,
             path=exchange.path,
             template=route.template,
@@ -190,15 +212,20 @@ class Gate:
             door_node=place.node,
             may=partial(place.access.may, identity),
         )
+
+    def _carry_out(self, exchange: Exchange, call: Call) -> t.Any:
+        place, route = exchange.place, exchange.route
+        if route is None:
+            raise PveError(501, f"Method '{call.method} {call.path}' not implemented")
         if exchange.is_of_access:
             data = route.handler(place.access, call)
         else:
             exchange.was_counted = True  # the engine counts what comes so far
             data = place.datacenter.carry_out(route, call)
-            if skew_s := self.faults.site.skews.get(node, 0.0):
+            if skew_s := self.faults.site.skews.get(call.node, 0.0):
                 data = messages.skewed(data, skew_s)
         if self.schema is not None:
-            self.schema.reply(method, route.template, data)
+            self.schema.reply(call.method, route.template, data)
         return data
 
     async def _node_for(self, exchange: Exchange) -> str:
