@@ -150,7 +150,7 @@ def test_readme_names_every_outcome_of_a_recovery() -> None:
 def test_readme_names_every_secret_of_the_environment() -> None:
     told = {word for row in table("README.md", "### Secrets") for word in words_of(row[1])}
     known = set(re.findall(r"E\((DR_\w+)\)", common.ModuleDocFragment.DOCUMENTATION + common.ModuleDocFragment.SITE))
-    assert told == {name for name in known if "TOKEN" not in name}  # no platform with tokens exists yet
+    assert told == known
 
 
 def test_readme_explains_every_row_of_the_card() -> None:
