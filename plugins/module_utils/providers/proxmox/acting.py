@@ -20,7 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import D
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, marks, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, tags, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client, TaskEnd
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, NoSuchVm, VendorFault
 
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def stamps(self) -> dict[str, str]:
-        return marks.stamps_of(self.tags)
+        return tags.stamps_of(self.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Sheet:
 
     @property
     def stamps(self) -> dict[str, str]:
-        return marks.stamps_of(self.config.get("tags"))
+        return tags.stamps_of(self.config.get("tags"))
 
     @property
     def nets(self) -> dict[str, str]:

@@ -24,7 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import guards, keepsake, marks, power
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import guards, keepsake, power, tags
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
     AGAIN,
     Machine,
@@ -87,7 +87,7 @@ def claim_change(machine: Machine, run_id: str, sheet: Sheet) -> dict[str, objec
     """Return what one write puts on a VM to fence it in name: the stamp, and the memory of what it was."""
     kept = keepsake.of(sheet.config) or guards.kept_now(machine, sheet)
     return {
-        "tags": marks.with_stamps(sheet.config.get("tags"), {stamps.FENCED: run_id}),
+        "tags": tags.with_stamps(sheet.config.get("tags"), {stamps.FENCED: run_id}),
         "description": keepsake.written(sheet.config, kept),
     }
 
@@ -158,15 +158,15 @@ def _forget(machine: Machine, kept: Keepsake | None) -> Step:
     name = "take the fence stamp off"
 
     def change(sheet: Sheet) -> dict[str, object]:
-        tags = marks.with_stamps(sheet.config.get("tags"), {stamps.FENCED: ""})
-        if kept is not None and sorted(marks.split_tags(tags)) == sorted(marks.split_tags(kept.tags)):
-            tags = kept.tags  # to the letter, also in their order
-        return {"tags": tags, "description": keepsake.forgotten(sheet.config)}
+        left = tags.with_stamps(sheet.config.get("tags"), {stamps.FENCED: ""})
+        if kept is not None and sorted(tags.split_tags(left)) == sorted(tags.split_tags(kept.tags)):
+            left = kept.tags  # to the letter, also in their order
+        return {"tags": left, "description": keepsake.forgotten(sheet.config)}
 
     return machine.step(
         name,
         calls=[f"PUT {machine.path}/config tags, description as they were"],
         is_done=lambda sheet: stamps.FENCED not in sheet.stamps and keepsake.is_forgotten(sheet.config),
         act=lambda: machine.put(name, change),
-        next=f"remove the dr.* tags and the line {marks.KEEPSAKE_PREFIX.strip()} from VM {machine.vmid}, {AGAIN}",
+        next=f"remove the dr.* tags and the line {tags.KEEPSAKE_PREFIX.strip()} from VM {machine.vmid}, {AGAIN}",
     )

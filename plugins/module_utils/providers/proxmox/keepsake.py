@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import marks, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags, wire
 
 RESTART = "restart"  # a restart attempt; beside the rest, since it comes before any fence
 _Config: t.TypeAlias = Mapping[str, t.Any]
@@ -38,7 +38,7 @@ class Keepsake:
 
 def of(config: _Config) -> Keepsake | None:
     """Read what ``written`` wrote; None when nothing was kept."""
-    line = marks.keepsake_of(config.get("description"))
+    line = tags.keepsake_of(config.get("description"))
     if "nets" not in line:
         return None
     return Keepsake(
@@ -55,7 +55,7 @@ def of(config: _Config) -> Keepsake | None:
 def written(config: _Config, kept: Keepsake) -> str:
     """Return the description with this in it."""
     line = {
-        **marks.keepsake_of(config.get("description")),
+        **tags.keepsake_of(config.get("description")),
         "nets": dict(kept.nets),
         "onboot": kept.onboot,
         "protection": kept.protection,
@@ -65,16 +65,16 @@ def written(config: _Config, kept: Keepsake) -> str:
         "home": kept.home or None,
     }
     words = {key: value for key, value in line.items() if value is not None and value != ""}
-    return marks.with_keepsake(config.get("description"), words)
+    return tags.with_keepsake(config.get("description"), words)
 
 
 def forgotten(config: _Config) -> str:
     """Return the description as it was; "" when there was none."""
-    return marks.plain_description(config.get("description"))
+    return tags.plain_description(config.get("description"))
 
 
 def is_forgotten(config: _Config) -> bool:
-    return not marks.keepsake_of(config.get("description"))
+    return not tags.keepsake_of(config.get("description"))
 
 
 def from_config(config: _Config, *, ha: Mapping[str, t.Any] | None, origin: int = 0, home: str = "") -> Keepsake:
@@ -90,10 +90,15 @@ def from_config(config: _Config, *, ha: Mapping[str, t.Any] | None, origin: int 
     )
 
 
+def at_home(kept: Keepsake, *, origin: int, home: str) -> Keepsake:
+    """Return it with the place of the disks that a moved configuration leaves behind."""
+    return replace(kept, origin=origin, home=home)
+
+
 def untouched(config: _Config) -> dict[str, t.Any]:
     """Return the configuration as it was before a fence: what we changed is put back, our marks are off."""
     kept = of(config)
-    plain = {**config, "description": forgotten(config), "tags": ";".join(marks.foreign_tags(config.get("tags")))}
+    plain = {**config, "description": forgotten(config), "tags": ";".join(tags.foreign_tags(config.get("tags")))}
     if kept is not None:
         back = {"onboot": kept.onboot, "protection": kept.protection, "tags": kept.tags}
         plain = {**plain, **kept.nets, **back}
@@ -104,13 +109,13 @@ def untouched(config: _Config) -> dict[str, t.Any]:
 
 
 def restart_of(config: _Config) -> str:
-    return str(marks.keepsake_of(config.get("description")).get(RESTART) or "")
+    return str(tags.keepsake_of(config.get("description")).get(RESTART) or "")
 
 
 def with_restart(config: _Config, text: str) -> str:
     """Return the description with a note of a restart attempt beside whatever else is kept."""
-    line = {**marks.keepsake_of(config.get("description")), RESTART: text}
-    return marks.with_keepsake(config.get("description"), line)
+    line = {**tags.keepsake_of(config.get("description")), RESTART: text}
+    return tags.with_keepsake(config.get("description"), line)
 
 
 # --- NICs ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, marks, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, tags, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
     AGAIN,
     Look,
@@ -24,6 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 
+POWER_ON = "power on"  # the clock of a recovery goes by this name
 POWER_ON_WITHIN_S = 180.0  # volumes are activated and memory is reserved first
 POWER_OFF_WITHIN_S = 90.0  # a QEMU that has not ended by then hangs in its storage and must be ended on the node
 RESET_WITHIN_S = 180.0  # a reset may power on
@@ -34,13 +35,13 @@ RESET_TASKS = ("qmreset", "qmreboot", *ON_TASKS)
 
 
 def power_on(
-    client: Client, vm: Vm, *, within_s: float = POWER_ON_WITHIN_S, name: str = "power on", unless: Look = never
+    client: Client, vm: Vm, *, within_s: float = POWER_ON_WITHIN_S, name: str = POWER_ON, unless: Look = never
 ) -> list[Step]:
     return [power_on_step(Machine.of(client, vm), within_s=within_s, name=name, unless=unless)]
 
 
 def power_on_step(
-    machine: Machine, *, within_s: float = POWER_ON_WITHIN_S, name: str = "power on", unless: Look = never
+    machine: Machine, *, within_s: float = POWER_ON_WITHIN_S, name: str = POWER_ON, unless: Look = never
 ) -> Step:
     return machine.step(
         name,
@@ -237,7 +238,7 @@ def reset(client: Client, vm: Vm, *, attempt: int, run_id: str, within_s: float 
         machine.step(
             name,
             calls=[
-                f"PUT {machine.path}/config (description: {marks.KEEPSAKE_PREFIX}restart)",
+                f"PUT {machine.path}/config (description: {tags.KEEPSAKE_PREFIX}restart)",
                 f"POST {machine.path}/status/{call}",
             ],
             is_done=is_done,
