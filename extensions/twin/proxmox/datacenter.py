@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox import calls
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.backups import Backups
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.console import Consoles
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Config, Guest, disks_of
@@ -23,7 +24,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Call,
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Copy, DataState, HostState, Role
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 
-VERSION, RELEASE = "9.2.11", "9.2"
+# Whoever holds a datacenter finds its calls in wire.ROUTES.
+CALLS = calls.PARTS
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Datacenter:
         self.votes = Votes(self.nodes, is_cluster=is_cluster, has_qdevice=has_qdevice)
         self.guests: dict[int, Guest] = {}
         self.pools: dict[str, dict[str, t.Any]] = {}
+        self.addresses: dict[str, str] = {}  # protected VM -> the address that its guest has
+        self.bridges: set[str] = {"vmbr0"}
         self.trouble = Trouble()
         self.shelf = Shelf()
         self.tasks = TaskBook(self)

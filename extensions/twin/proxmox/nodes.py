@@ -25,6 +25,7 @@ class Node:
     state: HostState = HostState.UP
     booted_at_s: float = 0.0
     lost_at_s: float = 0.0
+    clock_fast_s: float = 0.0  # a fault: its clock is ahead of the world's
     had_ha_services: bool = False  # when it was lost: its watchdog was armed
 
     @property
@@ -47,6 +48,7 @@ class Votes:
     def __init__(self, nodes: dict[str, Node], *, is_cluster: bool, has_qdevice: bool) -> None:
         self._nodes, self.is_cluster, self.has_qdevice = nodes, is_cluster, has_qdevice
         self._lowered: dict[str, int] = {}  # node -> what pvecm expected said there
+        self.lost: set[str] = set()  # a fault: nodes without quorum, whatever the votes say
 
     @property
     def full(self) -> int:
@@ -63,6 +65,8 @@ class Votes:
 
     def is_quorate(self, node: str) -> bool:
         if self._nodes[node].is_dead:
+            return False
+        if node in self.lost:
             return False
         return not self.is_cluster or self.present(node) >= self.expected(node) // 2 + 1
 

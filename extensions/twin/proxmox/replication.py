@@ -182,6 +182,10 @@ class Replication:
             self._finish(self.runs.pop(node))
         return self.state(node, job_id).error or None
 
+    def carry_state(self, job: Job, old: str, new: str) -> None:
+        """Take a job's state along with its migrated guest (pvesr set-state); the old node forgets it."""
+        self.states[(new, job.id)] = self.states.pop((old, job.id), JobState())
+
     # --- runs --------------------------------------------------------------------------------------------------------
 
     def _begin_due(self, node: str, now_s: float) -> None:
@@ -296,17 +300,17 @@ class Replication:
         target = self._datacenter.disk_set(
             guest.vmid, target_node, vm=guest.vm, name=f"{guest.name} (replica)", data=data
         )
-        self._regret(guest, target)
+        self._regret(guest, target, data)
         for volume in self.volumes(guest):
             if (target_node, volume.id) not in shelf.volumes:
                 shelf.add(target_node, volume.storage, volume.name, volume.size_bytes, self._datacenter.now_s())
         self._world.overwritten(target.copy_id, data, f"overwritten by replication from {guest.node}")
-        target.came = data
+        source.came = target.came = data
         source.replication_snapshots = {snapshot: (at_s, data)}
         target.replication_snapshots = {snapshot: (at_s, data)}
         return target
 
-    def _regret(self, guest: Guest, target: DiskSet) -> None:
+    def _regret(self, guest: Guest, target: DiskSet, data: DataState) -> None:
         """Note what a person would regret before it is overwritten."""
         copy = self._world.copy(target.copy_id)
         now = self._world.data_of(copy)
@@ -320,6 +324,9 @@ class Replication:
         elif has_own_writes and copy.role is Role.PRODUCTION:
             text = f"reverse replication overwrote the original's disks at generation {now.generation}"
             self._world.regretted("original_overwritten", copy.id, text)
+        elif data.is_corrupted and not now.is_corrupted:
+            text = f"replication overwrote sound data, generation {now.generation}, with the corrupted source"
+            self._world.regretted("sound_replica_overwritten", copy.id, text)
 
     def _is_named(self, target: DiskSet, guest: Guest) -> bool:
         """Whether another configuration runs on these disks."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 Params: t.TypeAlias = "dict[str, t.Any]"
 Handler: t.TypeAlias = "Callable[[t.Any, Call], t.Any]"
+_H = t.TypeVar("_H", bound="Callable[..., t.Any]")
 
 
 class PveError(Exception):
@@ -86,7 +87,9 @@ class Route:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        return re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template) + "$")
+        # a volume's name may hold slashes; it is always the last part
+        text = self.template.replace("{volume}", "(?P<volume>.+)")
+        return re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", text) + "$")
 
 
 class RouteTable:
@@ -96,10 +99,10 @@ class RouteTable:
         self.routes: list[Route] = []
         self._patterns: list[tuple[str, re.Pattern[str], Route]] = []
 
-    def add(self, method: str, template: str, *, is_proxied: bool | None = None) -> Callable[[Handler], Handler]:
+    def add(self, method: str, template: str, *, is_proxied: bool | None = None) -> Callable[[_H], _H]:
         """Register ``handler(datacenter, call)``; what it returns is the reply's ``data``. It may raise PveError."""
 
-        def keep(handler: Handler) -> Handler:
+        def keep(handler: _H) -> _H:
             proxied = "{node}" in template if is_proxied is None else is_proxied
             route = Route(method=method, template=template, handler=handler, is_proxied=proxied)
             self.routes.append(route)
