@@ -15,7 +15,7 @@ SET_UP := $(VENV)/.locked .tree/ansible_collections/ferragosto/dr
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ferragosto.dr
 PEERS := $(CACHE)/peers/$(shell sed -n 's/^ansible==//p' requirements/peers.txt)
 
-PROVIDER ?= vsphere
+PROVIDER ?= proxmox
 WORKERS ?= 2
 PYTEST_ARGS ?=
 WITH_SIMULATORS = VCSIM=$$($(PY) tools/get_simulators.py vcsim); GOVC=$$($(PY) tools/get_simulators.py govc); \
@@ -37,8 +37,8 @@ setup: $(SET_UP)  ## make the virtual environment, the collection's link and the
 	@$(PY) tools/get_simulators.py
 
 .PHONY: demo
-demo: $(SET_UP)  ## play the 15 August story [PROVIDER=vsphere]
-	@$(WITH_SIMULATORS); \
+demo: $(SET_UP)  ## play the 15 August story [PROVIDER=proxmox|vsphere]
+	@$(if $(filter vsphere,$(PROVIDER)),$(WITH_SIMULATORS);) \
 	$(PY) -m ansible_collections.ferragosto.dr.extensions.twin.demo --provider $(PROVIDER)
 
 .PHONY: test

@@ -67,7 +67,7 @@ def without_vendor(wish: SiteWish, provider: str) -> dict[str, Words]:
         return {}
     found: dict[str, Words] = {}
     for vm in wish.vms:
-        found[vm.host] = {"dr_replica": {}}
+        found[vm.host] = {"dr_replica": None}
         if isinstance(vm.policy_words, dict) and "job_hook" in vm.policy_words:
             kept = {key: word for key, word in vm.policy_words.items() if key != "job_hook"}
             found[vm.host] = {**found[vm.host], "dr_policy": kept}
