@@ -13,8 +13,10 @@ import time
 import pytest
 import trustme
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.site import ProxmoxSite
+from ansible_collections.ferragosto.dr.tests.unit.proxmox.cluster import Cluster
 from ansible_collections.ferragosto.dr.tests.unit.proxmox.front import Door
 
 TOKEN, SECRET = "dr@pve!ferragosto", "5ec2e7-of-luca"
@@ -134,3 +136,25 @@ def open_client(spec_for, clock, said):
     yield build
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def cluster():
+    return Cluster()
+
+
+@pytest.fixture
+def open_site(spec_for, clock, said):
+    """Open a site over one door used twice, or over two."""
+    opened = []
+
+    def build(production: Door, replica: Door | None = None, **changes) -> ProxmoxSite:
+        ports = (production.port, (replica or production).port)
+        ends = [spec_for(port, node=node, **changes) for port, node in zip(ports, ("pve1", "pve2"), strict=True)]
+        spec = SiteSpec(name="luca-sede", provider="proxmox", production=ends[0], replica=ends[1])
+        opened.append(ProxmoxSite(spec, clock=clock, progress=said.append))
+        return opened[-1]
+
+    yield build
+    for site in opened:
+        site.close()

@@ -117,7 +117,7 @@ class Client:
                 is_over = refusal.status_code not in faults.NODE_SILENT or attempt >= SILENT_ATTEMPTS
             except NotSent as not_sent:
                 fault = faults.from_network(what, not_sent.cause, self.spec)
-                is_over = attempt >= READ_ATTEMPTS or not isinstance(fault, SiteUnreachable)
+                is_over = attempt >= READ_ATTEMPTS or not isinstance(not_sent.cause, ConnectionError)
             except DROPPED as cause:
                 fault = faults.from_network(what, cause, self.spec)
                 is_over = attempt >= READ_ATTEMPTS

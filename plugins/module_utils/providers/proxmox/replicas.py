@@ -38,6 +38,14 @@ class Backup:
     is_sound: bool  # false: its storage verified it, and it failed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a promoted copy keeps of the protected VM: its number, and the node it was on."""
+
+    vmid: int
+    home: str
+
+
 def job_point(job: Job) -> tuple[RecoveryPoint, ...]:
     """Return the one point in time that storage replication keeps, if it ever ran."""
     if job.last_sync_at_s is None:
@@ -101,24 +109,28 @@ def with_replicas(
     *,
     replica_node: str,
     backups: Sequence[Backup] = (),
-    production: Sequence[Vm] = (),
+    production: Sequence[Vm] | None = None,
+    origins: Mapping[str, Origin] | None = None,
 ) -> tuple[Vm, ...]:
     """Return the VMs together with the replicas that are none, each once.
 
-    ``production`` are the VMs of another endpoint whose backups these are: with two nodes that stand alone.
+    ``production`` are the VMs of another endpoint whose backups these are, with two nodes that stand alone: empty when it does
+    not answer, None when there is no other.
     """
     shown = [as_moved(vm) for vm in vms if not _is_shell(vm)]
-    taken = _taken(shown, [*vms, *production])
+    known = origins or {}
+    taken = _taken(shown, [*vms, *(production or ())], known)
     found: list[Vm] = []
     for vm, was in zip(shown, (v for v in vms if not _is_shell(v)), strict=True):
         jobs = jobs_of(survey.jobs, whole(was.id))
         job = next((j for j in jobs if j.target_of(vm.host) == replica_node), next(iter(jobs), None))
         if vm is not was:
-            found.append(leftover(vm, was, job, survey))
+            home = known[was.id].home if was.id in known else ""
+            found.append(leftover(vm, was, survey, host=home or (job.target_of(vm.host) if job is not None else "")))
         elif whole(vm.id) not in taken and not _is_promoted(vm):
             found += _replica(vm, job, survey, replica_node, backups)
-    here = {whole(vm.id.removeprefix(REPLICA_ID)) for vm in [*vms, *found]}
-    found += _of_elsewhere(backups, production, here | taken, replica_node)
+    if production is not None:
+        found += _of_elsewhere(backups, production, vms, taken, replica_node)
     return (*shown, *found)
 
 
@@ -127,10 +139,10 @@ def as_moved(vm: Vm) -> Vm:
     return replace(vm, id=f"{REPLICA_ID}{vm.id}") if vm.stamps.get(stamps.MODE) in MOVING else vm
 
 
-def leftover(moved: Vm, was: Vm, job: Job | None, survey: Survey) -> Vm:
+def leftover(moved: Vm, was: Vm, survey: Survey, *, host: str) -> Vm:
     """Return the disks that a moved configuration left behind: nothing can start them, and nothing may overwrite them."""
-    others = [node for node in survey.nodes if node != moved.host]
-    host = job.target_of(moved.host) if job is not None else next(iter(others), "")
+    if host in ("", moved.host):
+        host = next((node for node in survey.nodes if node != moved.host), "")
     return Vm(
         id=was.id,
         handle="",
@@ -160,21 +172,26 @@ def _replica(vm: Vm, job: Job | None, survey: Survey, replica_node: str, backups
     return [_at_rest(vm, host, points, note)]
 
 
-def _of_elsewhere(backups: Sequence[Backup], production: Sequence[Vm], here: set[int], replica_node: str) -> list[Vm]:
-    """Return replicas that are backups of VMs of the other endpoint; unnamed where it does not answer."""
-    owners = {whole(vm.id): vm for vm in production}
+def _of_elsewhere(
+    backups: Sequence[Backup], production: Sequence[Vm], vms: Sequence[Vm], taken: set[int], replica_node: str
+) -> list[Vm]:
+    """Return replicas that are backups of VMs of the other endpoint; named after its notes where that does not answer."""
+    owners = {vmid_of(vm): vm for vm in production if vm.handle}
+    here = {vmid_of(vm): vm for vm in vms}
     found = []
     for vmid in dict.fromkeys(b.vmid for b in backups):
         owner = owners.get(vmid)
-        if not vmid or vmid in here or (production and owner is None):
+        if not vmid or vmid in taken or (production and owner is None):
             continue
         own = [b for b in backups if b.vmid == vmid]
         name = _name_in_notes(own)
         if owner is None:
             owner = Vm(id=str(vmid), handle=str(vmid), name=name, host="", power=Power.UNKNOWN)
-        elif name and owner.name and owner.name not in name:
-            continue  # of another VM with the same number: two nodes that stand alone count each for itself
-        found.append(_at_rest(owner, replica_node, backup_points(own, vmid), ""))
+        # Two nodes that stand alone count each for itself: the same number may be of another VM
+        is_anothers = bool(name) and owner.name not in name
+        is_mixed = vmid in here and (not name or here[vmid].name in (owner.name, name))
+        if not is_anothers and not is_mixed:
+            found.append(_at_rest(owner, replica_node, backup_points(own, vmid), ""))
     return found
 
 
@@ -203,13 +220,14 @@ def _at_rest(vm: Vm, host: str, points: Iterable[RecoveryPoint], note: str) -> V
     )
 
 
-def _taken(shown: Sequence[Vm], every: Sequence[Vm]) -> set[int]:
+def _taken(shown: Sequence[Vm], every: Sequence[Vm], origins: Mapping[str, Origin]) -> set[int]:
     """Return the VMs whose replica's place is taken by a promoted copy that is a VM of its own."""
     found = set()
     for vm in shown:
         if not _is_promoted(vm) or vm.id.startswith(REPLICA_ID):
             continue
-        of = vmid_of_point(vm.stamps.get(stamps.POINT, ""))
+        told = origins[vm.id].vmid if vm.id in origins else 0
+        of = told or vmid_of_point(vm.stamps.get(stamps.POINT, ""))
         namesake = next((whole(v.id) for v in every if v.name == vm.name and v.id != vm.id and not _is_promoted(v)), 0)
         found.add(of or namesake)
     return found - {0}

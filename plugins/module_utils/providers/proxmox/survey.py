@@ -11,7 +11,6 @@ without quorum, where each would fail after ten seconds.
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -186,43 +185,3 @@ def _instant(value: object) -> float | None:
 
 def jobs_of(jobs: Iterable[Job], vmid: int) -> list[Job]:
     return [job for job in jobs if job.vmid == vmid and not job.is_going]
-
-
-def read_job(client: Client, vmid: int) -> tuple[Job, Survey] | None:
-    """Read the job of one VM anew, without the rest of the cluster; None when it has none."""
-    configured = [r for r in rows_of(client.get("/cluster/replication")) if whole(r.get("guest")) == vmid]
-    if not configured:
-        return None
-    survey = _with_jobs_of(client, configured)
-    job = next(iter(jobs_of(survey.jobs, vmid)), None)
-    return None if job is None else (job, survey)
-
-
-def _with_jobs_of(client: Client, configured: list[Row]) -> Survey:
-    status: t.Any = client.get("/cluster/status")
-    shown = rows_of(status)
-    rows = rows_of(client.get("/cluster/resources", type="vm"))
-    cluster: Row = next((r for r in shown if r.get("type") == "cluster"), {})
-    survey = Survey(
-        cluster=str(cluster.get("name") or ""),
-        nodes={str(r.get("name")): truth(r.get("online", 1)) for r in shown if r.get("type") == "node"},
-        asked="",
-        is_quorate=truth(cluster.get("quorate")),
-        rows=rows,
-    )
-    vmid = whole(configured[0].get("guest"))
-    owner = survey.owner_of(vmid)
-    why, told = _why_not(survey, owner), {}
-    if not why:
-        found = rows_of(client.get(f"/nodes/{owner}/replication", guest=vmid))
-        told = {str(r.get("id")): r for r in found}
-    jobs = [_job(row, told.get(str(row.get("id"))), survey) for row in configured]
-    return Survey(
-        cluster=survey.cluster,
-        nodes=survey.nodes,
-        asked="",
-        is_quorate=survey.is_quorate,
-        rows=rows,
-        jobs=jobs,
-        unread={owner: why} if why else {},
-    )

@@ -24,6 +24,9 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 
 DEFAULT_PORT = 8006
+CONNECT_WITHIN_S = (
+    6.0  # a node that is up accepts at once, also behind a slow line; a dead one must not cost half a minute
+)
 DROPPED = (OSError, HTTPException)  # what a call may raise once it was sent
 Headers: t.TypeAlias = Mapping[str, str]
 
@@ -172,11 +175,15 @@ class Session:
         spec = self.spec
         context = tls_context(spec.ca_path, spec.validate_certs and self._pin is None)
         connection = HTTPSConnection(
-            spec.api_host.strip("[]"), spec.api_port or DEFAULT_PORT, context=context, timeout=timeout_s
+            spec.api_host.strip("[]"),
+            spec.api_port or DEFAULT_PORT,
+            context=context,
+            timeout=min(timeout_s, CONNECT_WITHIN_S),
         )
         try:
             connection.connect()
             self._check_pin(connection)
+            connection.sock.settimeout(timeout_s)
         except DROPPED as cause:
             connection.close()
             raise NotSent(cause) from cause

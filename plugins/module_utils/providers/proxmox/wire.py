@@ -36,8 +36,7 @@ STUCK = {
 CRASHED = frozenset({"guest-panicked", "internal-error"})
 # A lock that keeps a VM from running or being worked on, as against one that passes by itself in seconds.
 HELD_LOCKS = frozenset({"suspended", "suspending", "rollback", "migrate", "create", "clone", "backup"})
-# Proxmox VE's HA leaves these alone: it will not start them.
-HA_AT_REST = frozenset({"stopped", "disabled", "ignored"})
+HA_AT_REST = "ignored"  # HA neither starts, stops nor moves it
 UNREAD = Nic(key="unread", label="not read", network="", mac="", is_connected=True, starts_connected=True)
 
 _NIC_KEY = re.compile(r"net\d+")
@@ -292,11 +291,11 @@ def has_agent(config: Row) -> bool:
 
 
 def has_ha(status: Row) -> bool:
-    """Tell whether HA would start this VM by itself, here or elsewhere."""
+    """Tell whether HA looks after this VM: it may start it by itself, here or elsewhere."""
     ha = status.get("ha")
     if not isinstance(ha, dict) or not truth(ha.get("managed")):
         return False
-    return str(ha.get("state") or "started") not in HA_AT_REST
+    return str(ha.get("state") or "started") != HA_AT_REST
 
 
 def deepen(vm: Vm, config: Row, status: Row, guest: Guest, remembered: Mapping[str, str]) -> Vm:
