@@ -225,10 +225,14 @@ class Datacenter:
         number = 2
         while copy_id in self.world.copies:
             copy_id, number = f"{self.name}/{vmid}@{node}" if number == 2 else f"{copy_id}-{number}", number + 1
-        is_first = vm not in {c.vm for c in self.world.copies.values()}
-        role = Role.REPLICA if others else Role.PRODUCTION if is_first else Role.CLONE
+        siblings = [c for c in self.world.copies.values() if c.vm == vm]
+        role = Role.REPLICA if others else Role.CLONE if siblings else Role.PRODUCTION
         content = data or DataState(0, self.now_s())
-        self.world.add_copy(Copy(id=copy_id, vm=vm, name=name, role=role, host=node, data=content))
+        copy = Copy(id=copy_id, vm=vm, name=name, role=role, host=node, data=content)
+        if siblings:
+            # what is installed in a guest comes along with its disks
+            copy.has_tools, copy.reboots_after_crash_s = siblings[0].has_tools, siblings[0].reboots_after_crash_s
+        self.world.add_copy(copy)
         disks = DiskSet(vmid=vmid, node=node, copy_id=copy_id)
         self.shelf.disk_sets[(vmid, node)] = disks
         return disks

@@ -59,7 +59,7 @@ def figures(datacenter: Datacenter, guest: Guest) -> dict[str, t.Any]:
         "netout": 0,
     }
     if process is not None:
-        alive_s = row["uptime"]
+        alive_s = _active_s(datacenter, process)
         row.update(netin=alive_s * 9000, netout=alive_s * 7000, diskread=alive_s * 40000, diskwrite=alive_s * 60000)
     for key in ("tags", "lock"):
         if key in guest.config:
@@ -67,6 +67,13 @@ def figures(datacenter: Datacenter, guest: Guest) -> dict[str, t.Any]:
     if guest.config.get("template") == "1":
         row["template"] = 1
     return row
+
+
+def _active_s(datacenter: Datacenter, process: Process) -> int:
+    """How long its counters ran: those of a dead guest stand still."""
+    copy = datacenter.machines.copy(process)
+    until_s = copy.phase_since_s if copy.phase in (Phase.HUNG, Phase.CRASHED) else datacenter.now_s()
+    return max(0, int(until_s - process.started_at_s))
 
 
 def list_row(datacenter: Datacenter, guest: Guest, *, is_full: bool) -> dict[str, t.Any]:
@@ -87,7 +94,7 @@ def current(datacenter: Datacenter, guest: Guest) -> dict[str, t.Any]:
         row["agent"] = 1
     process = datacenter.machines.of(guest)
     if process is not None:
-        row.update({"running-machine": "pc-i440fx-10.1+pve0", "running-qemu": "10.1.2", "clipboard": None})
+        row.update({"running-machine": "pc-i440fx-10.1+pve0", "running-qemu": "10.1.2"})
         row["proxmox-support"] = {"pbs-dirty-bitmap": True, "query-bitmap-info": True, "pbs-library-version": "2.0.1"}
         if "balloon" not in guest.config or guest.config["balloon"] != "0":
             row["balloon"] = memory_bytes(guest)

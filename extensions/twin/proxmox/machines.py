@@ -10,7 +10,7 @@ import itertools
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Config, Guest, nics_of
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Config, Guest, disks_of, nics_of
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import PveError, Screen
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Copy, Phase, Power
 
@@ -131,6 +131,13 @@ class Machines:
         for process in list(self.running.values()):
             if self.copy(process).phase is Phase.OFF:
                 self.stop(process)
+            elif process.qmpstatus == "running" and self._is_out_of_space(process):
+                self.pause(process, "io-error")
+
+    def _is_out_of_space(self, process: Process) -> bool:
+        """QEMU stops a guest whose write meets a full storage, and says io-error."""
+        storages = (self._datacenter.shelf.storages.get(d.partition(":")[0]) for d in disks_of(process.config).values())
+        return any(storage is not None and process.node in storage.full_on for storage in storages)
 
     def node_died(self, node: str) -> None:
         for process in [p for p in self.running.values() if p.node == node]:

@@ -46,6 +46,11 @@ class Task:
     def is_running(self) -> bool:
         return self.ended_at_s is None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a fault may call it by: its type, its type and id, or its UPID."""
+        return self.kind, f"{self.kind}:{self.id}", self.upid
+
     def say(self, text: str) -> None:
         self.log.extend(text.splitlines())
 
@@ -141,6 +146,18 @@ class TaskBook:
         if task.body is not None:
             task.body.close()
         self._end(task, text)
+
+    def fail(self, task: Task, text: str, *, after_effect: bool = False) -> None:
+        """A fault: let this task fail, now or when it has done its work."""
+        if task.is_running and after_effect:
+            task.before_end = text
+        elif task.is_running:
+            if task.body is not None:
+                task.body.close()
+            self._end(task, text)
+        elif after_effect:
+            task.status = text
+            task.log[-1:] = [f"TASK ERROR: {text}"]
 
     def node_died(self, node: str) -> None:
         """Its workers are gone without a last line; what they had locked stays locked."""
