@@ -167,16 +167,16 @@ class Site(t.Protocol):
         ``promoted_id`` is the id that a person wants for a VM that is made; "" leaves it to the platform.
         """
 
-    def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Sequence[Step]:
+    def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Iterable[Step]:
         """Power off, back to the protective point, remove it, stamps off: the exact former state."""
 
-    def commit(self, pair: Pair, *, run_id: str) -> Sequence[Step]:
+    def commit(self, pair: Pair, *, run_id: str) -> Iterable[Step]:
         """Make the promotion permanent: only here may our own protective point go."""
 
     def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str, within_s: float = ...) -> Iterable[Step]:
         """Move the VM to ``to`` = "production" | "replica" end; mode "live" | "cold"."""
 
-    def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Sequence[Step]:
+    def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Iterable[Step]:
         """Stamp the phase reached ("failover" or "failback")."""
 
     def set_replication(

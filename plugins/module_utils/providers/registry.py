@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, Progress, Site, SiteSpec
 
-PROVIDERS = ("vsphere",)
+PROVIDERS = ("vsphere", "proxmox")
 
 
 def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
@@ -19,6 +19,10 @@ def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
             from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.site import VsphereSite
 
             return VsphereSite(spec, clock=clock, progress=progress)
+        case "proxmox":
+            from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.site import ProxmoxSite
+
+            return ProxmoxSite(spec, clock=clock, progress=progress)
         case unknown:
             raise BadInput(
                 what=f"open site {spec.name}",

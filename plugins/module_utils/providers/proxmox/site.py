@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,9 +20,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     EndpointReading,
     Event,
     Pair,
+    RecoveryPoint,
     Replication,
     SiteReading,
     Vm,
+    Way,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
     Clock,
@@ -155,6 +157,69 @@ class ProxmoxSite:
 
         return unfence(self._client(vm), vm, former)
 
+    def ways(self, pair: Pair, point: RecoveryPoint) -> tuple[Way, ...]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import ways
+
+        return ways(self._ends(), pair, point)
+
+    def promote(
+        self,
+        pair: Pair,
+        point: RecoveryPoint,
+        *,
+        way: str,
+        run_id: str,
+        guest_within_s: float,
+        promoted_id: str = "",
+    ) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import promote
+
+        return promote(
+            self._ends(),
+            pair,
+            point,
+            way=way,
+            run_id=run_id,
+            guest_within_s=guest_within_s,
+            clock=self.clock,
+            promoted_id=promoted_id,
+        )
+
+    def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.settle import undo_promotion
+
+        return undo_promotion(self._ends(), pair, former, run_id=run_id)
+
+    def commit(self, pair: Pair, *, run_id: str) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.settle import commit
+
+        return commit(self._ends(), pair, run_id=run_id)
+
+    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str, within_s: float = _USUAL.migrate_s) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.migrate import migrate
+
+        return migrate(self._ends(), vm, to=to, mode=mode, run_id=run_id, within_s=within_s)
+
+    def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.migrate import end_migration
+
+        return end_migration(self._ends(), vm, run_id=run_id, phase=phase)
+
+    def set_replication(
+        self,
+        pair: Pair,
+        *,
+        state: str,
+        run_id: str,
+        is_loss_accepted: bool,
+        within_s: float = _USUAL.migrate_s,
+    ) -> Iterable[Step]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.replication import set_replication
+
+        return set_replication(
+            self._ends(), pair, state=state, run_id=run_id, is_loss_accepted=is_loss_accepted, within_s=within_s
+        )
+
     def close(self) -> None:
         self._production.close()
         if self._replica is not self._production:
@@ -282,9 +347,6 @@ class ProxmoxSite:
         seen = self._views.get(client)
         online = [name for name, is_up in seen.survey.nodes.items() if is_up] if seen is not None else []
         return tuple(dict.fromkeys([*([vm.host] if not online or vm.host in online else []), *online]))
-
-    def _end(self, end: str) -> EndpointSpec:
-        return self._spec.production if end == "production" else self._spec.replica
 
 
 def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None, str | None]:
