@@ -136,17 +136,6 @@ class TaskBook:
                 task.body.close()
             self._end(task, "interrupted by signal")
 
-    def fail(self, task: Task, text: str, *, after_effect: bool) -> None:
-        """A fault: let a task fail now, or when its work is done."""
-        if not task.is_running:
-            return
-        if after_effect:
-            task.before_end = text
-            return
-        if task.body is not None:
-            task.body.close()
-        self._end(task, text)
-
     def fail(self, task: Task, text: str, *, after_effect: bool = False) -> None:
         """A fault: let this task fail, now or when it has done its work."""
         if task.is_running and after_effect:
