@@ -30,7 +30,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +38,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
 from ansible_collections.ferragosto.dr.tests.bench import vsphere_card, vsphere_peer, vsphere_read, vsphere_wait
 from ansible_collections.ferragosto.dr.tests.bench.bare_vcsim import BareVcsim
 from ansible_collections.ferragosto.dr.tests.bench.commands import ROOT
-from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, heading, line, missed, write
+from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, publish
 
 PARTS = ("read", "peer", "wait", "card")
 OUT = ROOT / "build" / "bench"
@@ -49,24 +48,12 @@ CLIENT = ROOT / "clients" / "luca"
 def main() -> int:
     given = _arguments()
     if "peer" in given.parts and not given.peers:
-        print(
-            "bench: no peers to compare with: run `make bench`, or name their folder by DR_PEERS", file=sys.stderr
-        )
+        print("bench: no peers to compare with: run `make bench`, or name their folder by DR_PEERS", file=sys.stderr)
         return 2
-    began_s, found = time.monotonic(), list[Figure]()
-    print(heading(), flush=True)
+    name = "vsphere" if set(given.parts) == set(PARTS) else f"vsphere-{'-'.join(given.parts)}"
+    more = {"vms": given.vms, "parts": given.parts}
     with tempfile.TemporaryDirectory(prefix="bench-vsphere-") as folder:
-        for figure in _figures(given, Path(folder)):
-            print(line(figure), flush=True)
-            found.append(figure)
-    for note in dict.fromkeys(figure.note for figure in found if figure.note.startswith("*")):
-        print(note)
-    out = OUT / ("vsphere.json" if set(given.parts) == set(PARTS) else f"vsphere-{'-'.join(given.parts)}.json")
-    write(out, found, notes=__doc__ or "", began_s=began_s, more={"vms": given.vms, "parts": given.parts})
-    for figure in missed(found):
-        print(f"MISSED {figure.name}: {figure.rounds}; {figure.note}", file=sys.stderr)
-    print(f"{time.monotonic() - began_s:.0f} s, load {os.getloadavg()[0]:.1f}, written: {out.relative_to(ROOT)}")
-    return 1 if missed(found) else 0
+        return publish(_figures(given, Path(folder)), OUT / f"{name}.json", notes=__doc__ or "", more=more)
 
 
 def _figures(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:

@@ -51,10 +51,12 @@ def environment(home: Path, *more_collections: str) -> dict[str, str]:
     }
 
 
-def write_play(path: Path, tasks: Sequence[Mapping[str, t.Any]], **variables: t.Any) -> Path:
-    """Write a play for localhost, as JSON, which is YAML; readable by its owner alone."""
+def write_play(
+    path: Path, tasks: Sequence[Mapping[str, t.Any]], *, hosts: str = "localhost", **variables: t.Any
+) -> Path:
+    """Write a play, for localhost unless told otherwise, as JSON, which is YAML; readable by its owner alone."""
     variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", **variables}
-    play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": list(tasks)}
+    play = {"hosts": hosts, "gather_facts": False, "vars": variables, "tasks": list(tasks)}
     path.touch(mode=0o600)
     path.write_text(json.dumps([play], indent=1), encoding="utf-8")
     return path

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 import typing as t
 from collections.abc import Iterable, Sequence
@@ -98,6 +99,16 @@ def at_most(
     )
 
 
+def scaled(value: float, start: float, few: int, many: int) -> float:
+    """Return what ``many`` would take where ``few`` took ``value``, of which ``start`` falls due once."""
+    return start + (value - start) * many / few
+
+
+def slope_ms(fewer: Sequence[float], more: Sequence[float], added: int) -> float:
+    """Return the milliseconds per added thing, between two medians in seconds."""
+    return (statistics.median(more) - statistics.median(fewer)) / added * 1000.0
+
+
 def heading() -> str:
     return _line(HEADINGS)
 
@@ -108,6 +119,22 @@ def line(figure: Figure) -> str:
 
 def missed(figures: Iterable[Figure]) -> list[Figure]:
     return [figure for figure in figures if figure.is_met is False]
+
+
+def publish(figures: Iterable[Figure], out: Path, *, notes: str, more: t.Mapping[str, t.Any]) -> int:
+    """Print the figures as they come, then what was missed; write them all. Return the exit status: 1 for a missed goal."""
+    began_s, found = time.monotonic(), list[Figure]()
+    print(heading(), flush=True)
+    for figure in figures:
+        print(line(figure), flush=True)
+        found.append(figure)
+    for note in dict.fromkeys(figure.note for figure in found if figure.note.startswith("*")):
+        print(note)
+    write(out, found, notes=notes, began_s=began_s, more=more)
+    for figure in missed(found):
+        print(f"MISSED {figure.name}: {figure.rounds}; {figure.note}", file=sys.stderr)
+    print(f"{time.monotonic() - began_s:.0f} s, load {os.getloadavg()[0]:.1f}, written: {os.path.relpath(out)}")
+    return 1 if missed(found) else 0
 
 
 def write(path: Path, figures: Sequence[Figure], *, notes: str, began_s: float, more: t.Mapping[str, t.Any]) -> None:
@@ -139,4 +166,4 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _say(value: float, unit: str) -> str:
-    return f"{value:.0f} {unit}" if unit != "s" else f"{value:.3f} s"
+    return f"{value:.3f} s" if unit == "s" else f"{value:.2f} ms" if unit == "ms" else f"{value:.0f} {unit}"

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""CPU of our fleet scan against community.proxmox's proxmox_vm_info run for each site of the same fleet."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import typing as t
+from collections.abc import Iterator
+from pathlib import Path
+
+from ansible_collections.ferragosto.dr.tests.bench import commands
+from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most_times, scaled
+from ansible_collections.ferragosto.dr.tests.bench.proxmox_fleet import Fleet
+from ansible_collections.ferragosto.dr.tests.bench.proxmox_scan import Scan
+
+GOAL = 1 / 50
+FEW = 20
+WITHIN_S = 300.0
+MODULE = "community.proxmox.proxmox_vm_info"
+
+
+def figures(scan: Scan, rounds: int, *, peers: str, folder: Path) -> Iterator[Figure]:
+    """Yield the CPU of both for the whole fleet. The peer runs once: it is slow, and CPU seconds vary little."""
+    fleet = scan.fleet
+    ours = [scan.ours().cpu_s for dummy in range(rounds)]
+    start_s = statistics.median(scan.start_up().cpu_s for dummy in range(rounds))
+    few = min(FEW, fleet.sites)
+    peer = _peer(fleet, few, peers=peers, folder=folder)
+    whole_s = scaled(peer.cpu_s, start_s, few, fleet.sites)
+    yield at_most_times(
+        f"site_info of {fleet.sites} sites x {fleet.vms} VMs, CPU, against proxmox_vm_info *",
+        ours,
+        [whole_s],
+        times=GOAL,
+        note=f"* the peer ran for {few} sites, one task each ({peer.cpu_s:.2f} CPU s, {start_s:.2f} of them Ansible's start-up);"
+        f" its cost per site is scaled to {fleet.sites}. It tells power and resources of the VMs; verified TLS for both",
+    )
+
+
+def _peer(fleet: Fleet, few: int, *, peers: str, folder: Path) -> commands.Usage:
+    """Run the peer the way it is used: its sites are hosts of the inventory, and each runs the one task."""
+    hosts = {
+        site["name"]: {"api_port": site["production"]["api_port"], "ansible_connection": "local"}
+        for site in fleet.site_vars(few)
+    }
+    inventory = folder / "peer-inventory.json"
+    variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}), encoding="utf-8")
+    options: dict[str, t.Any] = {
+        "api_host": "127.0.0.1",
+        "api_port": "{{ api_port }}",
+        "validate_certs": True,
+        "type": "qemu",
+        **fleet.account,
+    }
+    play = commands.write_play(
+        folder / "peer.json",
+        [
+            {
+                "name": "Read",
+                MODULE: options,
+                "register": "found",
+                "failed_when": f"found.proxmox_vms | length != {fleet.vms}",
+            }
+        ],
+        hosts="all",
+    )
+    env = {
+        **commands.environment(folder / "ansible", peers),
+        "REQUESTS_CA_BUNDLE": str(fleet.ca_path),
+    }
+    return commands.measure(commands.playbook("-i", str(inventory), str(play)), env=env, within_s=WITHIN_S)

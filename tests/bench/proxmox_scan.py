@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fleet scan: one playbook with one site_info task over all sites, against a raw asyncio script making the same calls."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import typing as t
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ansible_collections.ferragosto.dr.tests.bench import commands, proxmox_floor
+from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most, at_most_times, slope_ms, told
+from ansible_collections.ferragosto.dr.tests.bench.proxmox_fleet import Fleet
+
+WALL_GOAL, CPU_GOAL, SLOPE_GOAL_MS = 2.0, 3.0, 8.0
+FAR_S = 0.15  # a site behind a slow line
+TIMES_MORE = 5  # the slope is taken from the fleet to so many times its sites
+WITHIN_S = 120.0
+MODULE = "ansible_collections.ferragosto.dr.plugins.modules.site_info"
+
+
+class Scan:
+    """Runs the scan and its floor, and sees to it that both made the same calls."""
+
+    def __init__(self, fleet: Fleet, folder: Path) -> None:
+        self.fleet, self._folder = fleet, folder
+        self._env = commands.environment(folder / "ansible")
+        self.calls = self._learn()
+
+    def ours(self, count: int | None = None) -> commands.Usage:
+        return self._run(commands.playbook(str(self._play(count or self.fleet.sites))), count or self.fleet.sites)
+
+    def module(self) -> commands.Usage:
+        """Run the module alone, as Ansible would start it, without Ansible round it."""
+        path = self._folder / "arguments.json"
+        path.touch(mode=0o600)
+        arguments = {"ANSIBLE_MODULE_ARGS": {"sites": self.fleet.site_vars(self.fleet.sites)}}
+        path.write_text(json.dumps(arguments), encoding="utf-8")
+        return self._run([sys.executable, "-m", MODULE, str(path)], self.fleet.sites)
+
+    def start_up(self) -> commands.Usage:
+        play = commands.write_play(self._folder / "ping.json", [{"name": "Ping", "ansible.builtin.ping": {}}])
+        return commands.measure(commands.playbook(str(play)), env=self._env, within_s=WITHIN_S)
+
+    def floor(self) -> commands.Usage:
+        path = self._folder / "floor.json"
+        path.touch(mode=0o600)
+        sites = [[(ports[node], target) for node, target in self.calls] for ports in self.fleet.ports]
+        given = {
+            "ca": str(self.fleet.ca_path),
+            "token": self.fleet.token_header,
+            "sites": sites,
+            "vms": self.fleet.sites * self.fleet.vms,
+        }
+        path.write_text(json.dumps(given), encoding="utf-8")
+        return self._run([sys.executable, str(Path(proxmox_floor.__file__)), str(path)], self.fleet.sites)
+
+    def _run(self, command: Sequence[str], count: int) -> commands.Usage:
+        self.fleet.heard()
+        used = commands.measure(command, env=self._env, within_s=WITHIN_S)
+        heard = sum(len(calls) for calls in self.fleet.heard())
+        if heard != count * len(self.calls):
+            raise RuntimeError(f"{heard} calls for {count} sites, not {len(self.calls)} for each: {' '.join(command)}")
+        return used
+
+    def _learn(self) -> list[tuple[str, str]]:
+        """Return the calls that our scan makes at every site, as node and target, once all of it was seen to be right."""
+        play = self._play(self.fleet.sites, is_checked=True)
+        self.fleet.heard()
+        commands.measure(commands.playbook(str(play)), env=self._env, within_s=WITHIN_S)
+        heard = self.fleet.heard()
+        if not heard[0] or any(calls != heard[0] for calls in heard):
+            raise RuntimeError(f"not every site was asked the same: {sorted({tuple(calls) for calls in heard})}")
+        calls = [line.split(" ") for line in heard[0]]
+        if any(method != "GET" for dummy, method, target in calls):
+            raise RuntimeError(f"the scan does not only read: {heard[0]}")
+        return [(node, target) for node, method, target in calls]
+
+    def _play(self, count: int, *, is_checked: bool = False) -> Path:
+        tasks: list[dict[str, t.Any]] = [
+            {
+                "name": "Scan the fleet",
+                "ferragosto.dr.site_info": {"sites": self.fleet.site_vars(count)},
+                "register": "found",
+            }
+        ]
+        if is_checked:
+            fleet = self.fleet
+            # every VM is replicated, and its replica is a row of its own
+            rows = count * fleet.vms * 2
+            that = [
+                f"found.sites | map(attribute='vms') | map('length') | sum == {rows}",
+                "found.sites | rejectattr('is_reachable') | length == 0",
+                "found.sites | map(attribute='findings') | flatten | length == 0",
+            ]
+            tasks.append({"name": "Count", "ansible.builtin.assert": {"that": that}})
+        return commands.write_play(self._folder / f"scan-{count}.json", tasks)
+
+
+def figures(scan: Scan, rounds: int) -> Iterator[Figure]:
+    """Yield wall and CPU against the floor, in turns, then what takes the CPU, the slope, and the scan of far sites."""
+    fleet = scan.fleet
+    before_s = fleet.cpu_s()
+    ours, floors = _in_turns(scan, rounds)
+    fleet_s = (fleet.cpu_s() - before_s) / (2 * rounds)
+    at = f"site_info of {fleet.sites} sites x {fleet.vms} VMs"
+    note = f"{len(scan.calls)} calls a site; the whole process tree of ansible-playbook against the whole script"
+    wall = [one.wall_s for one in ours]
+    yield at_most_times(
+        f"{at}, wall, against the raw script", wall, [f.wall_s for f in floors], times=WALL_GOAL, note=note
+    )
+    cpu = [one.cpu_s for one in ours]
+    yield at_most_times(f"{at}, CPU, against the raw script", cpu, [f.cpu_s for f in floors], times=CPU_GOAL, note=note)
+    yield from _parts(scan, rounds, statistics.median(cpu))
+    yield told("the fleet's own CPU per scan, on the same cores", fleet_s)
+    many = fleet.sites * TIMES_MORE
+    more = [scan.ours(many).cpu_s for dummy in range(max(1, rounds // 2))]
+    yield at_most(
+        f"CPU per added site, from {fleet.sites} to {many} sites",
+        [slope_ms(cpu, more, many - fleet.sites)],
+        SLOPE_GOAL_MS,
+        unit="ms",
+        note="the further sites are further clients of the same twins",
+    )
+    fleet.set_latency(FAR_S)
+    ours, floors = _in_turns(scan, max(1, rounds // 2))
+    yield told(
+        f"{at} at {FAR_S * 1000:.0f} ms per call, wall",
+        statistics.median(one.wall_s for one in ours),
+        floor=statistics.median(one.wall_s for one in floors),
+    )
+
+
+def _parts(scan: Scan, rounds: int, whole_s: float) -> Iterator[Figure]:
+    start_s = statistics.median(scan.start_up().cpu_s for dummy in range(rounds))
+    module_s = statistics.median(scan.module().cpu_s for dummy in range(rounds))
+    yield told("of which the module's process, CPU", module_s, floor=whole_s)
+    yield told("of which Ansible's start-up (a play with ping), CPU", start_s, floor=whole_s)
+    yield told(
+        "of which the rest, CPU",
+        whole_s - module_s - start_s,
+        floor=whole_s,
+        note="arguments and results on their way through Ansible, less ping's own process, which start-up holds",
+    )
+
+
+def _in_turns(scan: Scan, rounds: int) -> tuple[list[commands.Usage], list[commands.Usage]]:
+    """Run both, each first in every other round."""
+    found: dict[bool, list[commands.Usage]] = {True: [], False: []}
+    for number in range(rounds):
+        for is_ours in (True, False) if number % 2 else (False, True):
+            found[is_ours].append(scan.ours() if is_ours else scan.floor())
+    return found[True], found[False]
