@@ -248,8 +248,8 @@ class ProxmoxSite:
                 note = f"{self._production.address} does not answer: read through {self._replica.address}"
                 production, replica = self._through(self._replica, deep, status=other)
                 return replace(production, notes=(note, *production.notes)), replica
-            later = pool.submit(self._alone, self._replica, deep)
-            mine = self._alone(self._production, deep)
+            later = pool.submit(self._alone, self._replica, deep, status=other)
+            mine = self._alone(self._production, deep, status=status)
             theirs = later.result()
             return self._apart(mine, theirs)
         finally:
