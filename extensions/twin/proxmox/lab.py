@@ -105,7 +105,7 @@ class ProxmoxLab(Lab):
         if self.wish.pve_timing is not None:
             return self.wish.pve_timing
         # A person waits for nothing longer than it takes to see that it takes time.
-        return PveTiming.fast() if self.timing.boot_s < 1.0 else PveTiming(copy_s_at_most=4.0)
+        return PveTiming.fast() if self.timing.boot_s < 1.0 else PveTiming(copy_s_at_most=4.0, agent_timeout_s=1.0)
 
     def _prepare_endpoints(self) -> None:
         # What PVE itself delays (a failed login, a lock without quorum) is slow where guests are slow.

@@ -24,7 +24,9 @@ _VM_USER = "VM.Audit VM.Backup VM.Config.CDROM VM.Config.Cloudinit VM.Console VM
 ASSESS = "VM.Audit VM.GuestAgent.Audit Datastore.Audit Sys.Audit Pool.Audit"
 FAILOVER_GUESTS = (
     "VM.Audit VM.GuestAgent.Audit VM.PowerMgmt VM.Migrate VM.Replicate VM.Config.Options VM.Config.Network VM.Config.Disk "
-    "VM.Allocate VM.Clone VM.Snapshot VM.Snapshot.Rollback VM.Console"
+    "VM.Allocate VM.Clone VM.Snapshot VM.Snapshot.Rollback VM.Console "
+    # not in the facts' list: the shell over a replica's disks is made with the original's hardware
+    "VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM VM.Config.Cloudinit"
 )
 FAILOVER_STORAGE = "Datastore.Audit Datastore.AllocateSpace Datastore.Allocate"
 
