@@ -88,9 +88,7 @@ class Exchange:
     def find(self) -> None:
         self.is_of_access = self.path.startswith("/access/")
         with contextlib.suppress(PveError):
-            self.route, self.args = (ACCESS_ROUTES if self.is_of_access else ROUTES).find(
-                self.request.method, self.path
-            )
+            self.route, self.args = self._table.find(self.request.method, self.path)
 
     @property
     def _table(self) -> RouteTable:

@@ -61,7 +61,7 @@ class PixelFormat:
         values = []
         for colour in range(256):
             parts = zip(palette[3 * colour : 3 * colour + 3], self.maxima, self.shifts, strict=True)
-            values.append(sum((part * most // 255) << shift for part, most, shift in parts))
+            values.append(sum(((part * most + 127) // 255) << shift for part, most, shift in parts))
         pixels, size = image.tobytes(), self.bits // 8
         planes = [bytes(value >> 8 * plane & 0xFF for value in values) for plane in range(size)]
         if self.is_big_endian:

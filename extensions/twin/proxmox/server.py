@@ -117,8 +117,12 @@ class Doors:
         self._is_open = False
         self._run(self._settle())
 
+    def settle(self) -> None:
+        """Shut the doors of nodes that are gone and open those of nodes that are back; returns when it is so."""
+        self._run(self._settle())
+
     def refresh(self) -> None:
-        """Shut the doors of nodes that are gone and open those of nodes that are back; any thread may ask."""
+        """Do as ``settle``, soon; any thread may ask, and none waits."""
         self.loop.soon(lambda: asyncio.ensure_future(self._settle()))
 
     def move_to(self, datacenters: Sequence[Datacenter]) -> None:
