@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 import websocket
-from PIL import Image
+from PIL import Image, ImageChops
 from proxmoxer import ResourceException  # type: ignore[import-untyped]
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox import pictures
@@ -105,8 +105,10 @@ def viewer(made: Site, **more: Any) -> Viewer:
 
 
 def share(image: Image.Image, colour: tuple[int, int, int]) -> float:
-    counts = {tuple(c) if isinstance(c, tuple) else (c,): n for n, c in image.getcolors(2**24) or []}
-    return counts.get(colour, 0) / (image.width * image.height)
+    """The part of a picture that has one colour."""
+    wanted = Image.new("RGB", image.size, colour)
+    unlike = ImageChops.difference(image, wanted).convert("L").point(lambda level: 255 if level else 0)
+    return unlike.histogram()[0] / (image.width * image.height)
 
 
 def test_a_console_shows_the_blue_screen_of_a_crashed_windows(own):
