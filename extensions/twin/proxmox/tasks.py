@@ -62,6 +62,7 @@ class TaskBook:
         self._datacenter = datacenter
         self.tasks: dict[str, Task] = {}
         self._running: list[Task] = []
+        self._lost: list[Body | None] = []  # bodies of workers that died: kept, or Python would let them clean up
         self._pids = itertools.count(2001)
 
     def start(
@@ -152,6 +153,7 @@ class TaskBook:
         """Its workers are gone without a last line; what they had locked stays locked."""
         for task in [task for task in self._running if task.node == node]:
             self._running.remove(task)
+            self._lost.append(task.body)
             task.ended_at_s, task.status, task.body = self._datacenter.now_s(), "unexpected status", None
 
     # --- inner -------------------------------------------------------------------------------------------------------
