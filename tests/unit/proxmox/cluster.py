@@ -42,7 +42,7 @@ SYNC = {
 
 
 def node_row(name: str, status: str = "online") -> dict[str, t.Any]:
-    row = {"type": "node", "id": f"node/{name}", "node": name, "status": status}
+    row: dict[str, t.Any] = {"type": "node", "id": f"node/{name}", "node": name, "status": status}
     if status == "online":
         row |= {"maxmem": 64 * GIB, "mem": 20 * GIB, "maxcpu": 16, "cpu": 0.25}
     return row
