@@ -221,12 +221,13 @@ class Datacenter:
         if known is not None:
             return known
         others = [d for d in self.shelf.disk_sets.values() if d.vmid == vmid]
-        copy_id = f"replica:{vmid}" if others else f"{self.name}/{vmid}"
-        number = 2
-        while copy_id in self.world.copies:
-            copy_id, number = f"{self.name}/{vmid}@{node}" if number == 2 else f"{copy_id}-{number}", number + 1
         siblings = [c for c in self.world.copies.values() if c.vm == vm]
-        role = Role.REPLICA if others else Role.CLONE if siblings else Role.PRODUCTION
+        names = (f"{self.name}/{vmid}", f"replica:{vmid}", f"{self.name}/{vmid}@{node}")
+        copy_id = next(name for name in names if name not in self.world.copies)
+        if not siblings or (others and all(c.role is not Role.PRODUCTION for c in siblings)):
+            role = Role.PRODUCTION
+        else:
+            role = Role.REPLICA if others else Role.CLONE
         content = data or DataState(0, self.now_s())
         copy = Copy(id=copy_id, vm=vm, name=name, role=role, host=node, data=content)
         if siblings:

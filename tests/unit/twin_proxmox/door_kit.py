@@ -15,12 +15,6 @@ from typing import Any
 import requests
 from proxmoxer import ProxmoxAPI  # type: ignore[import-untyped]
 
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox import (  # noqa: F401 - their routes
-    calls_agent,
-    calls_guests,
-    calls_power,
-    calls_tasks,
-)
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import ROOT, Key
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Guest

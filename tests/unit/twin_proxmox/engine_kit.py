@@ -159,4 +159,4 @@ class Site:
 
 _UNDERSCORED = {"max_relocate", "max_restart", "migration_type", "migration_network", "remove_job", "target_node"}
 
-__all__ = ["A", "B", "HOUR", "SHELL", "Namesake", "PveError", "PveTiming", "Site", "Timing", "vm", "wish"]
+__all__ = ["HOUR", "SHELL", "A", "B", "Namesake", "PveError", "PveTiming", "Site", "Timing", "vm", "wish"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,8 +17,11 @@ import requests
 from proxmoxer import ResourceException  # type: ignore[import-untyped]
 from proxmoxer.core import AuthenticationError  # type: ignore[import-untyped]
 
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox import permissions
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import ROOT, USER, Access, Identity, Key
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.rights import PRIVILEGES, Acl
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import Schema
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, PveError
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import TurnedClock
 from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox.door_kit import Site, site
 
@@ -244,6 +248,72 @@ def test_a_pools_rights_count_for_its_members(own):
         access.acl.grant(who, "/pool/clienti", "PVEVMUser")
     assert own.raw("GET", f"{VM}/config", headers=key.header).status_code == 200
     assert own.raw("GET", "/nodes/pve2/qemu/200/config", headers=key.header).status_code == 403
+
+
+CLONE = [
+    "or",
+    ["perm", "/vms/{newid}", ["VM.Allocate"]],
+    ["perm", "/pool/{pool}", ["VM.Allocate"], "require_param", "pool"],
+]
+MAY = {("/vms/100", "VM.Clone"), ("/vms/9200", "VM.Allocate"), ("/pool/p", "VM.Allocate"), ("/", "Sys.Audit")}
+
+
+@pytest.mark.parametrize(
+    ("rule", "params", "refusal"),
+    [
+        (["perm", "/vms/{vmid}", ["VM.Clone"]], {"vmid": "100"}, ""),
+        (["perm", "/vms/{vmid}", ["VM.Clone", "VM.Audit"]], {"vmid": "100"}, " (/vms/100, VM.Audit)"),
+        (["perm", "/vms/{vmid}", ["VM.Clone", "VM.Audit"], "any", 1], {"vmid": "100"}, ""),
+        (["perm", "/vms/{vmid}", ["VM.Audit", "VM.Backup"], "any", 1], {"vmid": "100"}, " (/vms/100, VM.Audit|VM.Backup)"),
+        (["perm", "/", ["Sys.Audit"]], {}, ""),
+        (["and", ["perm", "/", ["Sys.Audit"]], ["perm", "/", ["Sys.Modify"]]], {}, " (/, Sys.Modify)"),
+        (CLONE, {"newid": "9200"}, ""),
+        (CLONE, {"newid": "1", "pool": "p"}, ""),
+        (CLONE, {"newid": "1"}, "_"),
+    ],
+)  # fmt: skip
+def test_the_schemas_rules_about_rights(rule, params, refusal):
+    if not refusal:
+        return permissions.check({"check": rule}, params, lambda path, privilege: (path, privilege) in MAY)
+    with pytest.raises(PveError) as caught:
+        permissions.check({"check": rule}, params, lambda path, privilege: (path, privilege) in MAY)
+    assert caught.value.text == f"Permission check failed{refusal.strip('_')}"
+
+
+def test_rights_are_looked_at_before_parameters_and_before_another_node_is_asked(own):
+    own.datacenter.fail_node("pve2")
+    for node in ("pve1", "pve2"):
+        answer = own.raw("POST", f"/nodes/{node}/qemu/100/migrate", headers=own.doors.keys.blind.header)
+        assert answer.reason == "Permission check failed (/vms/100, VM.Migrate)"
+
+
+@pytest.mark.parametrize("schema", ["installed", None])
+def test_no_call_forgets_its_rights(tmp_path, schema):
+    """Of every call that PVE guards by a right on a path: the blind token gets 403, by the schema's rule or the engine's own."""
+    known = Schema.installed()
+    assert known is not None
+    values = {
+        "node": "pve1",
+        "vmid": "100",
+        "id": "100-0",
+        "storage": "tank",
+        "sid": "vm:100",
+        "volume": "tank:vm-100-disk-0",
+    }
+    with site(tmp_path, schema=schema) as made, requests.Session() as session:
+        session.headers.update(made.doors.keys.blind.header)
+        forgotten, seen = [], 0
+        for route in ROUTES.routes:
+            rule = (known.permissions(route.method, route.template) or {}).get("check", [""])
+            if rule[0] != "perm" or route.template.endswith(("/monitor", "/pools")):
+                continue  # a rule with and, or, or of the body: the handlers' own
+            path = re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], "xy"), route.template)
+            answer = session.request(route.method, made.url("pve1", path), verify=made.ca_path, timeout=10)
+            seen += 1
+            if answer.status_code != 403:
+                forgotten.append((route.method, route.template, answer.status_code, answer.reason))
+        assert forgotten == []
+        assert seen > 40
 
 
 @pytest.mark.parametrize(
