@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox import messages, root_only, vnc
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox import messages, permissions, root_only, vnc
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import (
     FAILED_AUTH_DELAY_S,
     Access,
@@ -193,6 +193,11 @@ class Gate:
                 root_only.refuse_tokens(method, exchange.template)
         if route is None:
             raise PveError(501, f"Method '{method} {exchange.path}' not implemented")
+        may = partial(place.access.may, identity or Identity(""))
+        if self.schema is not None:
+            permissions.check(
+                self.schema.permissions(method, route.template), {**exchange.params, **exchange.args}, may
+            )
         node = await self._node_for(exchange)
         params = self._checked(exchange)
         if identity is None or not identity.is_root:
@@ -208,7 +213,7 @@ class Gate:
             token_id=identity.token_id,
             node=node,
             door_node=place.node,
-            may=partial(place.access.may, identity),
+            may=may,
         )
 
     def _carry_out(self, exchange: Exchange, call: Call) -> t.Any:
@@ -242,7 +247,7 @@ class Gate:
         return node
 
     def _checked(self, exchange: Exchange) -> Params:
-        params = dict(exchange.params)
+        params = messages.Given(exchange.params)
         for name, value in exchange.args.items():
             if str(params.pop(name, value)) != value:
                 words = "duplicate parameter (already defined in URI) with conflicting values!"

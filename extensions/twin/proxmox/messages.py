@@ -29,6 +29,13 @@ _REASONS = {
 }
 
 
+class Given(dict[str, t.Any]):
+    """A call's parameters. What a handler cannot do without and nobody gave is refused as PVE refuses it."""
+
+    def __missing__(self, name: str) -> t.NoReturn:
+        raise PveError(400, "Parameter verification failed.", {name: "property is missing and it is not optional"})
+
+
 def read_params(request: web.BaseRequest, body: bytes) -> Params:
     """Query and body together; a name that comes more than once is a list."""
     params: Params = {}

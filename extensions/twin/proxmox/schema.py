@@ -50,7 +50,7 @@ class Schema:
 
     def permissions(self, method: str, template: str) -> t.Any:
         """What the schema says about rights, e.g. ``{"check": ["perm", "/vms/{vmid}", ["VM.Audit"]]}``."""
-        return self._method(method, template).get("permissions")
+        return self._method(method, template).get("permissions") if self.knows(method, template) else None
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
