@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 from collections.abc import Mapping, Sequence
@@ -65,10 +66,14 @@ def write_play(
 def measure(command: Sequence[str], *, env: Mapping[str, str], within_s: float) -> Usage:
     """Run a command. Raise RuntimeError with its last words when it fails, or does not end in time."""
     started_s = time.monotonic()
-    with subprocess.Popen(
-        command, env=dict(env), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:  # fmt: skip
+    # Into a file: a pipe that nobody reads meanwhile would stop a command that says much
+    with (
+        tempfile.TemporaryFile() as out,
+        subprocess.Popen(
+            command, env=dict(env), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
         ended, status, used = os.wait4(process.pid, os.WNOHANG)
         while not ended and time.monotonic() < started_s + within_s:
             time.sleep(0.02)
@@ -78,7 +83,8 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], within_s: float) 
             os.killpg(process.pid, signal.SIGKILL)
             raise RuntimeError(f"{' '.join(command)} did not end within {within_s:.0f} s")
         process.returncode = os.waitstatus_to_exitcode(status)
-        said = process.stdout.read().decode(errors="replace")
+        out.seek(0)
+        said = out.read().decode(errors="replace")
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
     return Usage(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall_s)
