@@ -22,6 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.keepsake import Keepsake
 
+HA_OURS = "ferragosto.dr: promotion of a dead node's VM"  # comment of a resource that a promotion has made
 _HA_KEPT = ("state", "comment", "group", "failback", "max_relocate", "max_restart")
 
 
@@ -63,7 +64,8 @@ def ha_of(machine: Machine) -> dict[str, t.Any] | None:
 
 def kept_now(machine: Machine, sheet: Sheet) -> Keepsake:
     """Return what a VM is that nobody of us has touched yet. HA is asked only for a VM that it manages."""
-    return keepsake.from_config(sheet.config, ha=ha_of(machine) if sheet.ha_state else None)
+    ha = ha_of(machine) if sheet.ha_state else None
+    return keepsake.from_config(sheet.config, ha=None if ha is None or ha.get("comment") == HA_OURS else ha)
 
 
 def ha_off(machine: Machine) -> Step:

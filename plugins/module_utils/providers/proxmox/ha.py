@@ -24,7 +24,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.fa
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import Promotion
 
 RECOVERED_WITHIN_S = 600.0  # two minutes until the dead node's lease is over, then the start
-OURS = "ferragosto.dr: promotion of a dead node's VM"
 
 
 def promote(p: Promotion) -> Iterator[Step]:
@@ -81,7 +80,7 @@ def _pin(p: Promotion) -> Step:
             resources=f"vm:{p.origin}",
             nodes=p.ends.away,
             strict=True,
-            comment=OURS,
+            comment=guards.HA_OURS,
         )
 
     return Step(
@@ -105,7 +104,9 @@ def _hand_over(p: Promotion, machine: Machine) -> Step:
         target=machine.target,
         calls=(f"POST /cluster/ha/resources sid=vm:{p.origin} state=started",),
         look=lambda: Sight(is_done=is_handed_over(), seen={"id": machine.vm_id, "configured_on": p.owner()}),
-        act=lambda: p.client.send("POST", "/cluster/ha/resources", sid=f"vm:{p.origin}", state="started", comment=OURS),
+        act=lambda: p.client.send(
+            "POST", "/cluster/ha/resources", sid=f"vm:{p.origin}", state="started", comment=guards.HA_OURS
+        ),
         next=f"add vm:{p.origin} to HA by hand (`ha-manager add vm:{p.origin} --state started`), {AGAIN}",
     )
 
@@ -140,7 +141,7 @@ def _take_back(machine: Machine) -> Step:
 
     def act() -> None:
         own = guards.ha_of(machine)
-        if own is not None and own.get("comment") == OURS:
+        if own is not None and own.get("comment") == guards.HA_OURS:
             machine.client.send("DELETE", f"/cluster/ha/resources/vm:{machine.vmid}", purge=True)
         else:
             guards.set_ha(machine, "ignored")

@@ -19,6 +19,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
     Look,
     Machine,
     Sheet,
+    active_tasks,
     never,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
@@ -30,7 +31,8 @@ POWER_OFF_WITHIN_S = 90.0  # a QEMU that has not ended by then hangs in its stor
 RESET_WITHIN_S = 180.0  # a reset may power on
 HA_WITHIN_S = 120.0  # the managers of HA look every ten seconds
 ON_TASKS = ("qmstart", "hastart")
-OFF_TASKS = ("qmshutdown", "qmstop", "hastop")
+OFF_TASKS = ("qmstop", "hastop")
+ASK_TASK = "qmshutdown"  # not waited for to its end: a guest that does not obey is stopped
 RESET_TASKS = ("qmreset", "qmreboot", *ON_TASKS)
 
 
@@ -105,8 +107,6 @@ def ask_guest_step(machine: Machine, *, guest_within_s: float) -> Step:
         calls=[f"POST {machine.path}/status/shutdown, waited for up to {guest_within_s:.0f} s"],
         is_done=lambda sheet: bool(asked) or not can_be_asked(machine, sheet),
         act=act,
-        tasks=("qmshutdown",),
-        within_s=guest_within_s + 10.0,
         more=lambda sheet: {"guest_obeyed": asked[-1]} if asked else {},
         next="run the same command again",
     )
@@ -140,13 +140,17 @@ def ask_guest(machine: Machine, within_s: float) -> bool:
     if not can_be_asked(machine, sheet):
         return sheet.power is Power.OFF
     try:
-        machine.run(
-            "shut down the guest",
-            "POST",
-            f"{machine.path}/status/shutdown",
-            within_s=within_s + 15.0,
-            timeout=max(1, round(within_s)),
-        )
+        asked = active_tasks(machine.client, machine.node, (ASK_TASK,), machine.vmid)
+        if asked:  # by a controller that was killed while it waited
+            machine.client.await_task(f"shut down the guest of {machine.target}", asked[0], within_s=within_s)
+        else:
+            machine.run(
+                "shut down the guest",
+                "POST",
+                f"{machine.path}/status/shutdown",
+                within_s=within_s + 15.0,
+                timeout=max(1, round(within_s)),
+            )
     except VendorFault as fault:
         # A lock or a missing right will hinder the hard stop as well, and says why.
         if fault.kind in (Kind.NO_RIGHT, Kind.NO_QUORUM):
