@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench
 from ansible_collections.ferragosto.dr.tests.e2e.resume_kit import LUCA, Story, Telling
 
 
@@ -79,3 +81,35 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def story(luca_lab: VsphereLab, tmp_path: Path, shared: Path) -> Telling:
     """Tell the 15 August story anew, under the given name."""
     return lambda name="story": Story(luca_lab, tmp_path / name, shared / "warm").begin()
+
+
+@pytest.fixture(scope="session")
+def pve_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxmoxLab]:
+    """The clinic on Proxmox VE, by the API alone."""
+    with ProxmoxLab.start(CLINIC, timing=Timing.fast(), state_dir=tmp_path_factory.mktemp("pve")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def pve_ssh_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxmoxLab]:
+    """The clinic on Proxmox VE, its nodes reachable over SSH."""
+    folder = tmp_path_factory.mktemp("pve-ssh")
+    with ProxmoxLab.start(CLINIC, timing=Timing.fast(), state_dir=folder, has_ssh=True) as lab:
+        yield lab
+
+
+def _pve_bench(lab: ProxmoxLab, folder: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
+    lab.reset()
+    yield PveBench(lab, folder)
+    if request.node.get_closest_marker("split_brain") is None:
+        assert lab.control.violations() == [], "two copies of one VM were live at once"
+
+
+@pytest.fixture
+def pve(pve_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
+    yield from _pve_bench(pve_lab, tmp_path, request)
+
+
+@pytest.fixture
+def pve_ssh(pve_ssh_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
+    yield from _pve_bench(pve_ssh_lab, tmp_path, request)

@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""On Proxmox VE too, by a clone and in place: whenever the controller is killed, the same commands again recover.
+
+An undisturbed recovery enumerates the records. Then each of them is the last that a killed controller wrote, and each result is
+the first that it did not write although its effect was there.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
+from ansible_collections.ferragosto.dr.tests.e2e import deaths
+from ansible_collections.ferragosto.dr.tests.e2e.deaths import Death, Orders
+from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
+from ansible_collections.ferragosto.dr.tests.e2e.resume_kit import tell
+
+pytestmark = pytest.mark.timeout(900)
+
+PARTS = 8
+WAYS: dict[str, tuple[dict[str, t.Any], dict[str, str], str]] = {
+    "clone": ({"promotion": "clone", "migrate_home": "auto"}, {}, "recovered_home"),
+    "in_place": ({"promotion": "in_place", "migrate_home": "auto"}, {}, "recovered_on_replica"),
+    "in_place, then home": (
+        {"promotion": "in_place", "migrate_home": "auto"},
+        {"original_overwritten": "Luca has his evidence, Anna, 09:30"},
+        "recovered_home",
+    ),
+}
+
+
+class Tale(Bench):
+    """One telling: a fresh lab in which the VM crashes at every boot, a fresh journal."""
+
+    def __init__(self, lab: ProxmoxLab, folder: Path, way: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        lab.reset()
+        super().__init__(lab, folder)
+        policy, accept, self.outcome = WAYS[way]
+        self.before = self.shown("solo")
+        self.control.corrupt("solo", since_s=3600.0)
+        self.orders = Orders(
+            vm="solo",
+            host="solo.clinic",
+            site=self.site(),
+            checks=self.checks("solo.clinic"),
+            policy=self.policy(restarts=0, **policy),
+            accept=accept,
+            journal_url=self.journal_url,
+            alert_at_s=time.time(),
+        )
+
+    def play(self, what: str = "recover", death: Death | None = None) -> deaths.End:  # type: ignore[override]
+        return deaths.play(self.orders, self.folder, what=what, death=death)
+
+    def told(self) -> list[str]:
+        return [tell(record) for record in self.records()]
+
+    def faults(self) -> list[str]:
+        """Say what must not be after any telling, however it was cut."""
+        found = [f"two live copies: {violation}" for violation in self.control.violations()]
+        found += [f"accident: {accident}" for accident in self.control.accidents()]
+        if not self.done("journal_info")["chain"]["is_intact"]:
+            found.append("the journal's chain is broken")
+        return found
+
+    def faults_at_end(self) -> list[str]:
+        found = self.faults()
+        serving = self.lab.world.serving_copy("solo")
+        if serving is None:
+            return [*found, "no copy serves"]
+        wanted = self.site()["production" if self.outcome == "recovered_home" else "replica"]["node"]
+        if serving.host != wanted:
+            found.append(f"served from {serving.host}, not {wanted}")
+        if self.lab.world.data_of(serving).is_corrupted:
+            found.append("served with rotten data")
+        return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    pve_ssh_lab: ProxmoxLab, tmp_path_factory: pytest.TempPathFactory
+) -> t.Callable[[str], dict[str, t.Any]]:
+    known: dict[str, dict[str, t.Any]] = {}
+
+    def of(way: str) -> dict[str, t.Any]:
+        if way not in known:
+            tale = Tale(pve_ssh_lab, tmp_path_factory.mktemp("undisturbed"), way)
+            ended = tale.play()
+            assert (ended.exitcode, ended.said) == (0, tale.outcome)
+            assert tale.faults_at_end() == []
+            known[way] = json.loads(json.dumps({"told": tale.told(), "calls": tale.changing_calls()}))
+        return known[way]
+
+    return of
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("way", WAYS)
+def test_recovery_killed_at_any_record_is_resumed(
+    way: str, part: int, pve_ssh_lab: ProxmoxLab, undisturbed: t.Callable[[str], dict[str, t.Any]], tmp_path: Path
+) -> None:
+    usual = undisturbed(way)
+    points = [Death(seq) for seq in range(1, len(usual["told"]) + 1)]
+    points += [Death(seq, is_before=True) for seq, told in enumerate(usual["told"], 1) if told.startswith("result")]
+    found: list[str] = []
+    for death in points[part::PARTS]:
+        tale = Tale(pve_ssh_lab, tmp_path / f"{death.seq}-{death.is_before}", way)
+        faults = _kill_and_resume(tale, death, usual)
+        where = f"killed {'before' if death.is_before else 'after'} record {death.seq}, {usual['told'][death.seq - 1]}"
+        found += [f"{where}: {fault}" for fault in faults]
+    assert not found, "\n".join(found)
+
+
+def _kill_and_resume(tale: Tale, death: Death, usual: dict[str, t.Any]) -> list[str]:
+    killed = tale.play(death=death)
+    if killed.exitcode != -signal.SIGKILL:
+        return [f"it was not killed: {killed.exitcode}, {killed.said}"]
+    written = death.seq - 1 if death.is_before else death.seq
+    if tale.told() != usual["told"][:written]:
+        return ["it went another way than the undisturbed recovery", *tale.told()]
+    found = [f"right after the death: {fault}" for fault in tale.faults()]
+    ended = tale.play()
+    expected = "healthy" if written == len(usual["told"]) else tale.outcome
+    if (ended.exitcode, ended.said) != (0, expected):
+        found.append(f"ended with {ended.exitcode}: {ended.said}")
+    found += tale.faults_at_end()
+    if tale.changing_calls() != usual["calls"]:
+        found.append(f"changes: {tale.changing_calls()}, undisturbed {usual['calls']}")
+    return found
+
+
+@pytest.mark.parametrize("way", ["clone", "in_place"])
+def test_undo_killed_at_any_record_returns_the_exact_former_state(
+    way: str, pve_ssh_lab: ProxmoxLab, tmp_path: Path
+) -> None:
+    tale = Tale(pve_ssh_lab, tmp_path / "tale", way)
+    assert tale.play().exitcode == 0
+    rounds = 2 if tale.outcome == "recovered_home" else 1  # from home first back to the replica host
+    for _number in range(rounds):
+        seq = len(tale.told())
+        while (ended := tale.play("undo", death=Death(seq := seq + 1))).exitcode == -signal.SIGKILL:
+            assert tale.faults() == [], tale.told()[-1]
+            seq = len(tale.told())
+        assert (ended.exitcode, ended.said) == (0, "undone")
+    assert tale.faults() == []
+    after = tale.shown("solo")
+    assert after == tale.before
