@@ -28,7 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox im
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, NoSuchVm, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.replicas import Backup, Origin
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Survey, jobs_of, take_survey
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Survey, take_survey
 
 CONFIG, LAST_SYNC = "config", "last_sync"  # what the journal remembers of a VM
 DEEP_WORKERS = 4  # pveproxy and pvedaemon have three workers each
@@ -130,8 +130,8 @@ def sheet_of(client: Client, vm: Vm, survey: Survey | None = None) -> Sheet:
         status, has_agent=has_agent, answers=answers, now_s=client.clock.now_s() + client.clock_offset_s
     )
     remembered = {CONFIG: json.dumps(dict(config), sort_keys=True)}
-    jobs = jobs_of(survey.jobs, wire.whole(vm.handle)) if survey is not None else []
-    times = [job.last_sync_at_s for job in jobs if job.last_sync_at_s is not None]
+    jobs = survey.jobs if survey is not None else ()
+    times = [j.last_sync_at_s for j in jobs if j.vmid == wire.whole(vm.handle) and j.last_sync_at_s is not None]
     if times:
         remembered[LAST_SYNC] = f"{max(times):.0f}"
     return Sheet(vm=wire.deepen(vm, config, status, guest, remembered), config=config)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, RecoveryPoint, ReplicaKind, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Job, Survey, jobs_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Job, Survey, jobs_by_vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.wire import Row, number, whole
 
 REPLICA_ID = "replica:"
@@ -81,11 +81,11 @@ def to_backups(rows: Iterable[Row]) -> list[Backup]:
     return found
 
 
-def backup_points(backups: Iterable[Backup], vmid: int) -> tuple[RecoveryPoint, ...]:
+def backup_points(backups: Iterable[Backup]) -> tuple[RecoveryPoint, ...]:
     return tuple(
         RecoveryPoint(id=f"{BACKUP_POINT}{b.volume}", name=b.volume, created_at_s=b.made_at_s)
         for b in backups
-        if b.vmid == vmid and b.is_sound
+        if b.is_sound
     )
 
 
@@ -117,20 +117,22 @@ def with_replicas(
     ``production`` are the VMs of another endpoint whose backups these are, with two nodes that stand alone: empty when it does
     not answer, None when there is no other.
     """
-    shown = [as_moved(vm) for vm in vms if not _is_shell(vm)]
+    own = [vm for vm in vms if not _is_shell(vm)]
+    shown = [as_moved(vm) for vm in own]
     known = origins or {}
     taken = _taken(shown, [*vms, *(production or ())], known)
+    every_job, saved = jobs_by_vm(survey.jobs), _by_vm(backups)
     found: list[Vm] = []
-    for vm, was in zip(shown, (v for v in vms if not _is_shell(v)), strict=True):
-        jobs = jobs_of(survey.jobs, whole(was.id))
+    for vm, was in zip(shown, own, strict=True):
+        jobs = every_job.get(whole(was.id), [])
         job = next((j for j in jobs if j.target_of(vm.host) == replica_node), next(iter(jobs), None))
         if vm is not was:
             home = known[was.id].home if was.id in known else ""
             found.append(leftover(vm, was, survey, host=home or (job.target_of(vm.host) if job is not None else "")))
         elif whole(vm.id) not in taken and not _is_promoted(vm):
-            found += _replica(vm, job, survey, replica_node, backups)
+            found += _replica(vm, job, survey, replica_node, saved.get(whole(vm.id), []))
     if production is not None:
-        found += _of_elsewhere(backups, production, vms, taken, replica_node)
+        found += _of_elsewhere(saved, production, vms, taken, replica_node)
     return (*shown, *found)
 
 
@@ -160,8 +162,7 @@ def leftover(moved: Vm, was: Vm, survey: Survey, *, host: str) -> Vm:
 
 
 def _replica(vm: Vm, job: Job | None, survey: Survey, replica_node: str, backups: Sequence[Backup]) -> list[Vm]:
-    vmid = whole(vm.id)
-    saved = backup_points(backups, vmid)
+    saved = backup_points(backups)
     if job is None and not saved:
         return []
     host = job.target_of(vm.host) if job is not None else replica_node
@@ -173,17 +174,20 @@ def _replica(vm: Vm, job: Job | None, survey: Survey, replica_node: str, backups
 
 
 def _of_elsewhere(
-    backups: Sequence[Backup], production: Sequence[Vm], vms: Sequence[Vm], taken: set[int], replica_node: str
+    saved: Mapping[int, Sequence[Backup]],
+    production: Sequence[Vm],
+    vms: Sequence[Vm],
+    taken: set[int],
+    replica_node: str,
 ) -> list[Vm]:
     """Return replicas that are backups of VMs of the other endpoint; named after its notes where that does not answer."""
     owners = {vmid_of(vm): vm for vm in production if vm.handle}
     here = {vmid_of(vm): vm for vm in vms}
     found = []
-    for vmid in dict.fromkeys(b.vmid for b in backups):
+    for vmid, own in saved.items():
         owner = owners.get(vmid)
         if not vmid or vmid in taken or (production and owner is None):
             continue
-        own = [b for b in backups if b.vmid == vmid]
         name = _name_in_notes(own)
         if owner is None:
             owner = Vm(id=str(vmid), handle=str(vmid), name=name, host="", power=Power.UNKNOWN)
@@ -191,7 +195,14 @@ def _of_elsewhere(
         is_anothers = bool(name) and owner.name not in name
         is_mixed = vmid in here and (not name or here[vmid].name in (owner.name, name))
         if not is_anothers and not is_mixed:
-            found.append(_at_rest(owner, replica_node, backup_points(own, vmid), ""))
+            found.append(_at_rest(owner, replica_node, backup_points(own), ""))
+    return found
+
+
+def _by_vm(backups: Iterable[Backup]) -> dict[int, list[Backup]]:
+    found: dict[int, list[Backup]] = {}
+    for backup in backups:
+        found.setdefault(backup.vmid, []).append(backup)
     return found
 
 

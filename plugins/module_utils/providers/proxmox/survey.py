@@ -12,7 +12,7 @@ without quorum, where each would fail after ten seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
@@ -58,6 +58,7 @@ class Survey:
     asked: str  # the node that answered
     is_quorate: bool
     rows: Sequence[Row]  # /cluster/resources
+    owners: Mapping[int, str] = field(default_factory=dict)  # vmid -> the node that has its configuration
     jobs: Sequence[Job] = ()
     unread: Mapping[str, str] = field(default_factory=dict)  # node -> why its replication was not read
 
@@ -66,11 +67,6 @@ class Survey:
 
     def is_online(self, node: str) -> bool:
         return self.nodes.get(node, False)
-
-    def owner_of(self, vmid: int) -> str:
-        return next(
-            (str(r.get("node")) for r in self.rows if r.get("type") == "qemu" and whole(r.get("vmid")) == vmid), ""
-        )
 
     def storages(self, node: str, content: str) -> list[str]:
         """Return the storages of a node that hold a kind of content and can be read now."""
@@ -117,13 +113,14 @@ def _take(client: Client, status: object) -> Survey:
         asked=asked,
         is_quorate=is_quorate,
         rows=rows,
+        owners={whole(r.get("vmid")): str(r.get("node")) for r in rows if r.get("type") == "qemu"},
     )
     return survey if cluster is None else _with_jobs(client, survey)
 
 
 def _with_jobs(client: Client, survey: Survey) -> Survey:
     configured = [r for r in rows_of(client.get("/cluster/replication")) if r.get("type", "local") == "local"]
-    owners = dict.fromkeys(survey.owner_of(whole(r.get("guest"))) for r in configured)
+    owners = dict.fromkeys(survey.owners.get(whole(r.get("guest")), "") for r in configured)
     told: dict[str, Row] = {}
     unread: dict[str, str] = {}
     for node in owners:
@@ -136,15 +133,7 @@ def _with_jobs(client: Client, survey: Survey) -> Survey:
         if why:
             unread[node] = why
     jobs = [_job(row, told.get(str(row.get("id"))), survey) for row in configured]
-    return Survey(
-        cluster=survey.cluster,
-        nodes=survey.nodes,
-        asked=survey.asked,
-        is_quorate=survey.is_quorate,
-        rows=survey.rows,
-        jobs=jobs,
-        unread=unread,
-    )
+    return replace(survey, jobs=jobs, unread=unread)
 
 
 def _why_not(survey: Survey, node: str) -> str:
@@ -162,7 +151,7 @@ def _job(row: Row, told: Row | None, survey: Survey) -> Job:
     return Job(
         id=str(row.get("id")),
         vmid=vmid,
-        source=str(merged.get("source") or survey.owner_of(vmid)),
+        source=str(merged.get("source") or survey.owners.get(vmid, "")),
         target=str(merged.get("target") or ""),
         is_enabled=not truth(row.get("disable")),
         schedule=str(row.get("schedule") or "*/15"),
@@ -183,5 +172,10 @@ def _instant(value: object) -> float | None:
     return found if found > 1 else None
 
 
-def jobs_of(jobs: Iterable[Job], vmid: int) -> list[Job]:
-    return [job for job in jobs if job.vmid == vmid and not job.is_going]
+def jobs_by_vm(jobs: Iterable[Job]) -> dict[int, list[Job]]:
+    """Return the jobs that count, by VM: one that is being removed keeps no replica."""
+    found: dict[int, list[Job]] = {}
+    for job in jobs:
+        if not job.is_going:
+            found.setdefault(job.vmid, []).append(job)
+    return found
