@@ -52,6 +52,7 @@ class Doors:
         self.certificates = ca if isinstance(ca, Certificates) else Certificates(ca)
         self.keys = keys or Keys()
         self.faults = Faults(datacenters)
+        self.faults.changed = self.settle
         self.schema = Schema.installed() if schema == "installed" else schema
         self._owns_loop, self.loop = loop is None, loop or DoorLoop()
         self.guards = Guards()
@@ -118,8 +119,11 @@ class Doors:
         self._run(self._settle())
 
     def settle(self) -> None:
-        """Shut the doors of nodes that are gone and open those of nodes that are back; returns when it is so."""
-        self._run(self._settle())
+        """Shut the doors of nodes that are gone and open those of nodes that are back; returns when it is so.
+
+        Not to be called with the world's lock held: the doors' own thread may be waiting for it."""
+        if self.loop.is_alive:
+            self._run(self._settle())
 
     def refresh(self) -> None:
         """Do as ``settle``, soon; any thread may ask, and none waits."""

@@ -16,6 +16,7 @@ import requests
 from proxmoxer import ProxmoxAPI  # type: ignore[import-untyped]
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import ROOT, Key
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.build import build
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Guest
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.nodes import Node
@@ -25,6 +26,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.volumes import St
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import RunningClock, WorldClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, Timing
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
+from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox.engine_kit import vm, wish
 
 GB = 2**30
 PACE = 0.02  # 3 s for a failed login become 60 ms
@@ -112,6 +114,20 @@ def site(folder: Path, clock: WorldClock | None = None, **more: Any) -> Iterator
     made = datacenter(world)
     for vmid, name, node, ostype in ((100, "gestionale", "pve1", "win11"), (200, "dc01", "pve2", "l26")):
         made.machines.start(add_guest(made, vmid, name, node, ostype), uptime_s=86400.0)
+    doors = Doors([made], **{"pace": PACE, **more})
+    (folder / "ca.pem").write_bytes(doors.certificates.ca_pem)
+    doors.open()
+    try:
+        yield Site(world, made, doors, folder)
+    finally:
+        doors.end()
+
+
+@contextlib.contextmanager
+def built_site(folder: Path, *vms: str, **more: Any) -> Iterator[Site]:
+    """The site that a client's inventory becomes: two nodes, replication jobs, backups, a history."""
+    world = World(RunningClock(), Timing.fast(), ("dr-isolated",))
+    (made,) = build(wish(*(vm(name) for name in vms)), world, PveTiming.fast())
     doors = Doors([made], **{"pace": PACE, **more})
     (folder / "ca.pem").write_bytes(doors.certificates.ca_pem)
     doors.open()

@@ -204,9 +204,17 @@ def test_a_node_dies_before_the_call_that_would_have_been_its_next(own):
 def test_a_host_returns_with_its_autostart(own):
     own.by_token(node="pve2").nodes("pve2").qemu(200).config.put(onboot=1)
     own.doors.faults.load([{"action": "dead_node", "target": "pve2"}, {"action": "host_return", "target": "pve2"}])
-    own.doors.settle()
     own.datacenter.tick()
     assert own.by_token(node="pve2").nodes("pve2").qemu(200).status.current.get()["status"] == "running"
+
+
+def test_a_fault_that_names_no_call_strikes_at_once(own):
+    own.doors.faults.add(action="isolated_node", target="pve2")
+    with pytest.raises(requests.exceptions.ConnectionError):
+        own.by_token(node="pve2").nodes("pve2").qemu.get()
+    assert own.world.copy(own.datacenter.copy_id_of(own.datacenter.guests[200])).power == "on", "its guests live on"
+    own.doors.faults.add(action="host_return", target="pve2")
+    assert own.by_token(node="pve2").nodes("pve2").qemu.get()
 
 
 def test_without_quorum_nothing_is_written(own):
