@@ -157,7 +157,7 @@ class Faults:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._faults: list[Fault] = []
-        self.changed: t.Callable[[], None] = lambda: None
+        self.changed: t.Callable[[], None] = lambda: None  # called when a fault struck the site at once
 
     def load(self, plan: Iterable[Mapping[str, t.Any]]) -> list[int]:
         """Add a whole plan, or none of it."""
@@ -170,7 +170,6 @@ class Faults:
         """Forget one fault, or all. What happened to the site stays."""
         with self._lock:
             self._faults = [f for f in self._faults if fault_id and f.id != fault_id]
-        self.changed()
 
     def rows(self) -> list[dict[str, t.Any]]:
         with self._lock:

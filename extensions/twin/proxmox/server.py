@@ -34,7 +34,8 @@ class Doors:
     """The addresses are fixed from the start; clients are let in from ``open`` on, until ``end``.
 
     ``pace`` multiplies every delay that PVE itself makes (3 s for a failed login, 10 s for a lock); ``latency_s`` is added
-    to every call, in real seconds. Without a ``schema`` only the engine itself refuses parameters. Many ``Doors`` may share one ``loop`` and one ``certificates``.
+    to every call, in real seconds. Without a ``schema`` only the engine itself refuses parameters. Many ``Doors`` may
+    share one ``loop`` and one ``certificates``.
     """
 
     def __init__(
