@@ -18,7 +18,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.timing import Pve
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, Call, PveError
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wish import proxmox_wish
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import TurnedClock
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Copy, Timing
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 
 A, B = "pve1", "pve2"
@@ -77,7 +77,7 @@ class Site:
             token_id=self.token_id,
             node=node,
             door_node=self.door,
-            may=lambda acl, privilege: self.rights(acl, privilege),
+            may=self.rights,
         )
         data = datacenter.carry_out(route, call)
         if self.schema is not None:
@@ -152,6 +152,18 @@ class Site:
     def shell(self, vmid: int = 9100, **more: t.Any) -> None:
         """A configuration on the replica's disks."""
         self.done(self.post(f"/nodes/{B}/qemu", vmid=vmid, **{**SHELL, **more}))
+
+    def serving(self) -> Copy:
+        """The copy of the ERP that clients reach now."""
+        copy = self.world.serving_copy("erp")
+        assert copy is not None
+        return copy
+
+    def is_rotten(self, copy_id: str) -> bool:
+        return self.world.copy(copy_id).data.is_corrupted
+
+    def violations(self) -> set[str]:
+        return {violation.kind for violation in self.world.violations}
 
     def accidents(self) -> list[str]:
         return [accident.kind for accident in self.world.accidents]

@@ -48,7 +48,7 @@ def test_a_network_card_is_unplugged_while_it_runs(site: Site) -> None:
     site.put(CONFIG, net0=f"{net},link_down=1")
     [nic] = site.world.copy("cluster/100").nics
     assert not nic.is_connected
-    assert "pending" not in [r for r in site.get(f"/nodes/{A}/qemu/100/pending") if r["key"] == "net0"][0]
+    assert "pending" not in next(r for r in site.get(f"/nodes/{A}/qemu/100/pending") if r["key"] == "net0")
     site.put(CONFIG, net0=net)
     assert site.world.copy("cluster/100").nics[0].is_connected
     assert site.config()["net0"] == net

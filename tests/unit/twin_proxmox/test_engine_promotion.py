@@ -37,13 +37,12 @@ def test_a_whole_clone_promotion_leaves_original_and_replica_untouched(site: Sit
     site.done(site.delete(f"/nodes/{B}/qemu/9100", purge=1, destroy_unreferenced_disks=1))
     site.done(site.power("start", 9200, B))
     site.turn(10)
-    serving = site.world.serving_copy("erp")
-    assert serving is not None
+    serving = site.serving()
     assert (serving.id, serving.role, serving.host) == ("cluster/9200", "clone", B)
     assert serving.guest_id == site.config(9200, B)["vmgenid"]
     assert (original.data, replica.data, site.config(100)) == before
     assert site.accidents() == []
-    assert site.world.violations == ()
+    assert site.violations() == set()
     assert (B, "tank:vm-100-disk-0") in site.dc.shelf.volumes
 
 
@@ -104,7 +103,7 @@ def test_a_connected_shell_beside_a_running_original_is_a_split_brain(site: Site
     site.shell(net0="virtio,bridge=vmbr0")
     site.done(site.power("start", 9100, B))
     site.turn(10)
-    assert {v.kind for v in site.world.violations} == {"two_on_production_network", "two_guests_serving"}
+    assert site.violations() == {"two_on_production_network", "two_guests_serving"}
 
 
 def test_import_from_a_replica_volume_fails_for_its_owner_is_elsewhere(site: Site) -> None:
@@ -192,8 +191,7 @@ def test_a_moved_configuration_runs_on_the_replica_and_leaves_the_original_disks
     assert site.refused("GET", f"/nodes/{A}/qemu/100/config").status == 500
     site.done(site.power("start", node=B))
     site.turn(10)
-    serving = site.world.serving_copy("erp")
-    assert serving is not None
+    serving = site.serving()
     assert (serving.id, serving.host) == ("replica:100", B)
     assert serving.guest_id == site.config(node=B)["vmgenid"]
     leftover = site.world.copy("cluster/100")
@@ -221,7 +219,7 @@ def test_a_running_process_stays_behind_when_its_configuration_is_moved(site: Si
     assert site.world.copy("cluster/100").power == "on"
     site.done(site.power("start", node=B))
     site.turn(10)
-    assert "two_guests_serving" in {v.kind for v in site.world.violations}
+    assert "two_guests_serving" in site.violations()
 
 
 def test_a_guest_whose_replica_is_missing_does_not_start_where_its_configuration_was_moved() -> None:

@@ -172,20 +172,19 @@ def test_the_whole_cycle_overwrites_the_corrupted_source_only_when_it_is_enabled
     site.dc.move_config(100, B, by_node=A)
     site.done(site.power("start", node=B))
     site.turn(30)
-    original, promoted = site.world.copy("cluster/100"), site.world.copy("replica:100")
-    assert not promoted.data.is_corrupted
-    assert original.data.is_corrupted
+    assert not site.is_rotten("replica:100")
+    assert site.is_rotten("cluster/100")
     site.put("/cluster/replication/100-0", disable=0)
     site.turn(70)
-    assert not original.data.is_corrupted
+    assert not site.is_rotten("cluster/100")
     assert site.job(B)["last_sync"] > 0
     assert site.accidents() == ["original_overwritten"]
     site.done(site.post(f"/nodes/{B}/qemu/100/migrate", target=A, online=1, with_local_disks=1))
     [job] = site.get("/cluster/replication")
     assert (job["id"], job["source"], job["target"]) == ("100-0", A, B)
     assert site.current()["status"] == "running"
-    assert site.world.serving_copy("erp") is original
-    assert site.world.violations == ()
+    assert site.serving().id == "cluster/100"
+    assert site.violations() == set()
 
 
 def test_a_run_that_brings_rotten_data_over_sound_ones_is_remembered(site: Site) -> None:

@@ -167,7 +167,7 @@ def test_a_live_restore_runs_long_before_it_is_done() -> None:
     upid = site.post(f"/nodes/{B}/qemu", vmid=9200, archive=backups(site)[0], storage="tank", unique=1, live_restore=1)
     site.turn(15)
     assert site.dc.tasks.tasks[upid].is_running
-    assert site.world.serving_copy("erp").id == "cluster/9200"  # type: ignore[union-attr]
+    assert site.serving().id == "cluster/9200"
     assert site.ended(upid, 600) == "OK"
 
 
@@ -286,7 +286,7 @@ def test_a_cluster_is_built_with_jobs_and_history() -> None:
     assert {j["id"] for j in site.get("/cluster/replication")} == {"100-0", "101-0"}
     site.turn(5 * 60)
     assert all(j["fail_count"] == 0 and "pid" not in j for j in site.get(f"/nodes/{A}/replication"))
-    assert site.world.violations == ()
+    assert site.violations() == set()
 
 
 def test_standalone_nodes_share_their_backups_alone() -> None:
@@ -301,18 +301,16 @@ def test_standalone_nodes_share_their_backups_alone() -> None:
     site.done(site.post(f"/nodes/{B}/qemu", vmid=100, archive=backups(site)[0], storage="tank"))
     site.done(site.power("start", 100, B))
     site.turn(10)
-    serving = site.world.serving_copy("erp")
-    assert serving is not None
+    serving = site.serving()
     assert (serving.id, serving.host, serving.role) == ("pve2/100", B, "clone")
 
 
 @pytest.mark.parametrize("layout", ["cluster", "standalone"])
 def test_a_guest_found_running_on_the_second_node_is_the_only_one(layout: str) -> None:
     site = Site(wish(vm(replica="running"), layout=layout))
-    serving = site.world.serving_copy("erp")
-    assert serving is not None
+    serving = site.serving()
     assert serving.host == B
-    assert site.world.violations == ()
+    assert site.violations() == set()
     site.turn(600, step_s=5)
     assert site.accidents() == []
 
@@ -322,7 +320,7 @@ def test_a_namesake_is_a_guest_of_its_own() -> None:
     names = [(r["name"], r["node"], r.get("pool")) for r in site.get("/cluster/resources", type="vm")]
     assert names == [("erp", A, None), ("erp", B, "old")]
     assert [m["vmid"] for m in site.get("/pools/old")["members"]] == [900]
-    assert site.world.violations == ()
+    assert site.violations() == set()
 
 
 def test_the_next_free_id_is_found(site: Site) -> None:
