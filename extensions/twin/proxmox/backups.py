@@ -204,6 +204,11 @@ class Backups:
         if guest.lock:
             task.say(f"ERROR: Backup of VM {guest.vmid} failed - VM is locked ({guest.lock})")
             return False
+        if not datacenter.is_quorate(call.node):
+            task.say(
+                f"ERROR: Backup of VM {guest.vmid} failed - unable to open file '/etc/pve/{guest.path}' - Permission denied"
+            )
+            return False
         if call.node in datacenter.shelf.storage(storage_id).full_on:
             task.say(f"ERROR: Backup of VM {guest.vmid} failed - job failed with err -28 - No space left on device")
             return False

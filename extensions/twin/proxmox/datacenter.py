@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox import calls
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.backups import Backups
@@ -20,7 +20,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.replication impor
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.tasks import TaskBook
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.timing import PveTiming
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.volumes import DiskSet, Shelf
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Call, PveError, Route, Screen
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Call, Given, PveError, Route, Screen
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Copy, DataState, HostState, Role
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 
@@ -93,7 +93,7 @@ class Datacenter:
         with self.lock:
             self.tick()
             self.world.count(f"{call.method} {call.template}")
-            return route.handler(self, call)
+            return route.handler(self, replace(call, params=Given(call.params)))
 
     def move_config(self, vmid: int, to_node: str, *, by_node: str) -> None:
         """Move ``<vmid>.conf`` to another node's folder, as ``mv`` does under /etc/pve on ``by_node``.
@@ -249,6 +249,8 @@ class Datacenter:
         disks = self.shelf.disk_sets.get((vmid, node))
         if disks is not None and not self.shelf.on(node, vmid):
             del self.shelf.disk_sets[(vmid, node)]
+            if self.world.copy(disks.copy_id).role is not Role.CLONE:
+                self.world.regretted("disks_destroyed", disks.copy_id, f"the disks of {vmid} on {node} were destroyed")
             self.world.remove_copy(disks.copy_id)
 
     def _autostart(self, name: str) -> list[str]:

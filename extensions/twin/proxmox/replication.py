@@ -170,7 +170,8 @@ class Replication:
     def next_due_s(self) -> float | None:
         if not self.jobs:
             return None
-        return min([self._looks_at_s, *(run.ends_at_s for run in self.runs.values())])
+        is_stuck = "replication" in self._datacenter.trouble.stuck_tasks
+        return min([self._looks_at_s, *(run.ends_at_s for run in self.runs.values() if not is_stuck)])
 
     def run_now(self, job_id: str) -> str | None:
         """Run a job at once, whatever its schedule says; returns its error, None when it went well."""

@@ -42,6 +42,14 @@ class Screen(StrEnum):
     FROZEN = "frozen"  # the last picture of a guest that hangs: its desktop
 
 
+class Given(dict[str, t.Any]):
+    """Parameters of a call; one that a handler cannot do without is asked for in PVE's words."""
+
+    def __missing__(self, name: str) -> t.Any:
+        words = "property is missing and it is not optional"
+        raise PveError(400, "Parameter verification failed.", {name: words})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One API call, authenticated. ``node`` is the node that carries it out (after proxying), "" for cluster calls."""

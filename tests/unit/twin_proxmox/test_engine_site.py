@@ -238,6 +238,7 @@ def test_a_volume_of_a_guest_on_this_node_is_not_removed(site: Site) -> None:
     assert site.refused("DELETE", path).status == 403
     site.done(site.delete(f"/nodes/{B}/storage/tank/content/tank:vm-100-disk-0"))
     assert "replica:100" not in site.world.copies
+    assert site.accidents() == ["disks_destroyed"]
 
 
 # --- snapshots ---------------------------------------------------------------------------------------------------------
@@ -321,6 +322,11 @@ def test_a_namesake_is_a_guest_of_its_own() -> None:
     assert names == [("erp", A, None), ("erp", B, "old")]
     assert [m["vmid"] for m in site.get("/pools/old")["members"]] == [900]
     assert site.violations() == set()
+
+
+def test_a_parameter_that_is_missing_is_named(site: Site) -> None:
+    refused = site.refused("POST", f"/nodes/{A}/qemu/100/clone")
+    assert (refused.status, refused.errors) == (400, {"newid": "property is missing and it is not optional"})
 
 
 def test_the_next_free_id_is_found(site: Site) -> None:
