@@ -24,6 +24,7 @@ from pathlib import Path
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab, LabImpossible
 from ansible_collections.ferragosto.dr.extensions.twin.labs import LABS, lab_of
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import iso
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
@@ -34,6 +35,7 @@ CLIENT = Path("clients/luca")
 HOST = "gestionale.luca"
 OUT = Path("build/demo")
 LIMIT_S = 300.0
+TIMING = Timing(boot_s=2.0, crash_after_s=1.0, relocate_s=2.0)  # long enough to be seen
 
 
 def main() -> int:
@@ -43,7 +45,7 @@ def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     try:
-        with lab_of(given.provider).start(CLIENT, state_dir=OUT / "lab") as lab:
+        with lab_of(given.provider).start(CLIENT, timing=TIMING, state_dir=OUT / "lab") as lab:
             return play(lab, given.provider)
     except LabImpossible as problem:
         print(f"demo: {problem}", file=sys.stderr)

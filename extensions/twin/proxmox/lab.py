@@ -30,6 +30,18 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.world import Unknow
 
 __all__ = ["ProxmoxLab"]
 
+# What PVE does takes time here too, but nobody waits longer than it takes to see that.
+REHEARSAL = PveTiming(
+    start_s=0.5,
+    replicate_s=1.0,
+    migrate_s=2.0,
+    copy_s_at_most=3.0,
+    agent_timeout_s=0.4,
+    scheduler_s=3.0,
+    ha_round_s=3.0,
+    ha_fence_s=15.0,
+)
+
 
 class ProxmoxLab(Lab):
     """Use ``ProxmoxLab.start(...)`` as a context manager; everything it started ends with it.
@@ -104,8 +116,7 @@ class ProxmoxLab(Lab):
     def _pve_timing(self) -> PveTiming:
         if self.wish.pve_timing is not None:
             return self.wish.pve_timing
-        # A person waits for nothing longer than it takes to see that it takes time.
-        return PveTiming.fast() if self.timing.boot_s < 1.0 else PveTiming(copy_s_at_most=4.0, agent_timeout_s=1.0)
+        return PveTiming.fast() if self.timing.boot_s < 1.0 else REHEARSAL
 
     def _prepare_endpoints(self) -> None:
         # What PVE itself delays (a failed login, a lock without quorum) is slow where guests are slow.
