@@ -59,6 +59,8 @@ BY_NODE_WITHIN_S = 900.0  # a node gives its guests so long
 ASKED_HA_S = 120.0
 MOST_TASKS = 500
 LOOP_WINDOW_S = 900.0
+BOOTS_WITHIN_S = 120.0  # in which a screen of kernel messages may be a boot's
+STANDS_S = 1.0
 
 
 def events(client: Client, vm: Vm, since_s: float, *, nodes: Sequence[str]) -> tuple[Event, ...]:
@@ -169,7 +171,7 @@ def _is_by_node(row: wire.Row, by_node: Iterable[wire.Row]) -> bool:
 
 
 def _crash_now(client: Client, vm: Vm, done: Sequence[Event]) -> tuple[Event, ...]:
-    """Return a crash that shows now: QEMU tells of a panic, or a blue screen stands while the guest's agent is silent.
+    """Return a crash that shows now: QEMU tells of a panic, or the screen of one stands while the guest's agent is silent.
 
     Proxmox VE keeps no record of crashes, so the event bears the time at which it is seen.
     """
@@ -181,14 +183,30 @@ def _crash_now(client: Client, vm: Vm, done: Sequence[Event]) -> tuple[Event, ..
             return (Event(at_s=now_s, kind=EventKind.CRASHED, text="the guest told QEMU that it panicked"),)
         if status.get("status") != "running" or not wire.truth(status.get("agent")):
             return ()
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, screen
-
-        if read.ping(client, path) is not False or screen.look(client, vm).hint is not Hint.BLUE_SCREEN:
-            return ()
+        starts = [e.at_s for e in done if e.kind in (EventKind.RESET, EventKind.POWERED_ON)]
+        up_s = min([wire.number(status.get("uptime")), *(now_s - at_s for at_s in starts)])
+        shown = _crash_on_screen(client, vm, path, may_be_boot=up_s < BOOTS_WITHIN_S)
     except DrError:  # a picture is supporting evidence: without it there is less of it
         return ()
-    starts = (EventKind.RESET, EventKind.POWERED_ON)
-    recent = [e for e in done if e.kind in starts and now_s - e.at_s <= LOOP_WINDOW_S]
+    if shown is None:
+        return ()
+    recent = [at_s for at_s in starts if now_s - at_s <= LOOP_WINDOW_S]
     after = f", after {len(recent)} starts in the last {LOOP_WINDOW_S / 60:.0f} min" if len(recent) > 1 else ""
-    text = f"{WORDS[Hint.BLUE_SCREEN]}, and its agent is silent{after}"
+    text = f"{WORDS[shown]}, and its agent is silent{after}"
     return (Event(at_s=now_s, kind=EventKind.CRASHED, text=text),)
+
+
+def _crash_on_screen(client: Client, vm: Vm, path: str, *, may_be_boot: bool) -> Hint | None:
+    """Return the crash that a silent guest's screen hints at. A boot may look like a panic, but does not stand still."""
+    from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, screen
+
+    if read.ping(client, path) is not False:
+        return None
+    first = screen.look(client, vm)
+    if first.hint is Hint.BLUE_SCREEN:
+        return first.hint
+    if first.hint is not Hint.PANIC or may_be_boot:
+        return None
+    client.clock.sleep(STANDS_S)
+    second = screen.look(client, vm)
+    return first.hint if second.digest == first.digest and read.ping(client, path) is False else None
