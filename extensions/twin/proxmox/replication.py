@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Guest, disks_of, options_of
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schedule import Calendar
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schedule import next_event_s
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.volumes import DiskSet, Volume
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import PveError
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, Power, Role
@@ -113,7 +113,7 @@ class Replication:
                 return 0
             late = _RETRY_S * state.fail_count if state.fail_count <= _RETRIES else _LAST_RETRY_S
             return state.last_try + late
-        return Calendar.parse(job.schedule or DEFAULT_SCHEDULE).next_after_s(state.last_try)
+        return next_event_s(job.schedule or DEFAULT_SCHEDULE, state.last_try)
 
     def row(self, node: str, job: Job) -> dict[str, t.Any]:
         """One job as GET /nodes/{node}/replication shows it."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Calendar:
         if words and words[0][:3] in _DAYS:
             days = _days(words.pop(0))
         clock = words.pop(0) if words else "00:00"
-        if words:
+        if words or not text.strip():
             raise BadSchedule(f"unable to parse calendar event '{text}'")
         hours, has_hours, minutes = clock.rpartition(":")
         return cls(days, _numbers(hours if has_hours else "*", 24, text), _numbers(minutes, 60, text))
@@ -48,6 +49,12 @@ class Calendar:
             else:
                 return moment.timestamp()
         return 0.0
+
+
+@functools.lru_cache(maxsize=10_000)
+def next_event_s(text: str, after_s: float) -> float:
+    """The first time at which a calendar event comes due after a time."""
+    return Calendar.parse(text).next_after_s(after_s)
 
 
 def _days(text: str) -> frozenset[int]:
