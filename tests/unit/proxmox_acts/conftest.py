@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
-from proxmoxer.core import ResourceException
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Guest
@@ -30,6 +29,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import St
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import ssh
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import Ends
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sdk import ResourceException
 
 A, B = "pve1", "pve2"
 GIB = 2**30
@@ -104,7 +104,7 @@ class Direct(Client):
                 raise fault.error
         except PveError as refused:
             self.clock.sleep(refused.delay_s)
-            raise ResourceException(refused.status, "", refused.text, errors=refused.errors or None) from None
+            raise ResourceException(refused.status, "", refused.text, refused.errors or None) from None
         if fault is not None and fault.kind == "drop":
             raise ConnectionResetError("dropped")
         return found
@@ -394,6 +394,11 @@ def _remembering(make: Callable[..., None]) -> Callable[..., None]:
     return init
 
 
+def moment(kill: str, number: int) -> tuple[int | None, int | None]:
+    """Return (kill_after, kill_before) for the word that a test is parametrized by."""
+    return (number, None) if kill == "kill_after" else (None, number)
+
+
 class Story:
     """The acts of a recovery in the order of the procedure, on one bench."""
 
@@ -411,7 +416,10 @@ class Story:
 
         return acted(run(fence(self.bench.at_b, self.bench.vm(), run_id=RUN), self.bench.clock, self.fenced))
 
-    def promote(self, *, pair: Pair | None = None, guest_within_s: float = 30.0, **kill: int) -> list[str]:
+    def promote(
+        self, *, pair: Pair | None = None, kill_after: int | None = None, kill_before: int | None = None
+    ) -> list[str]:
+        """Promote; the controller may die after or before so many acts."""
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import promote
 
         steps = promote(
@@ -420,10 +428,10 @@ class Story:
             self.point,
             way=self.way,
             run_id=RUN,
-            guest_within_s=guest_within_s,
+            guest_within_s=30.0,
             clock=self.bench.clock,
         )
-        return acted(run(steps, self.bench.clock, self.log, **kill))
+        return acted(run(steps, self.bench.clock, self.log, kill_after=kill_after, kill_before=kill_before))
 
     def undo(self, **kill: int) -> list[str]:
         """As core.promotion.undo does: the promotion, then the fence, then power."""
@@ -494,6 +502,7 @@ __all__ = [
     "PveError",
     "Story",
     "acted",
+    "moment",
     "run",
     "stamps",
     "stamps_of",

@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, Refused, StepFailed
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import promote, ways
 
-from .conftest import RUN, VMID, A, B, Bench, Fault, Killed, Story, run, stamps_of, twice
+from .conftest import RUN, VMID, A, B, Bench, Fault, Killed, Story, moment, run, stamps_of, twice
 
 CLONE = [
     "disable the replication job",
@@ -90,8 +94,9 @@ def test_a_controller_killed_at_any_act_is_continued_to_the_same_end(story: Stor
     before = bench.shape()
     story.fence()
     bench.forget_calls()
+    after, before_act = moment(kill, number)
     with pytest.raises(Killed):
-        story.promote(**{kill: number})
+        story.promote(kill_after=after, kill_before=before_act)
     story.promote()
     assert twice(bench) == []
     clones = [g for g in bench.datacenter.guests.values() if g.vmid != VMID]
@@ -175,16 +180,14 @@ def test_a_controller_that_dies_while_the_disks_are_copied_waits_for_the_same_co
     bench.no_harm()
 
 
-def _surviving_creation(steps: object, bench: Bench, real: object) -> object:
-    from dataclasses import replace
-
-    for step in steps:  # type: ignore[attr-defined]
+def _surviving_creation(steps: Iterable[Step], bench: Bench, real: object) -> Iterator[Step]:
+    for step in steps:
         if step.name != "copy the replica's disks":
 
-            def act(step: object = step) -> None:
+            def act(step: Step = step) -> None:
                 mine, bench.at_b.await_task = bench.at_b.await_task, real  # type: ignore[method-assign, assignment]
                 try:
-                    step.act()  # type: ignore[attr-defined]
+                    step.act()
                 finally:
                     bench.at_b.await_task = mine  # type: ignore[method-assign]
 

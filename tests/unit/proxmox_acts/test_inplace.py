@@ -15,7 +15,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import R
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.fence import fence, unfence
 
-from .conftest import RUN, VMID, A, B, Bench, Killed, Memory, Story, acted, run, stamps_of, twice
+from .conftest import RUN, VMID, A, B, Bench, Killed, Memory, Story, acted, moment, run, stamps_of, twice
 
 IN_PLACE = [
     "disable the replication job",
@@ -80,8 +80,9 @@ def test_a_controller_killed_at_any_act_is_continued_and_undone(
     before = _shape(bench)
     story.fence()
     bench.forget_calls()
+    after, before_act = moment(kill, number)
     with pytest.raises(Killed):
-        story.promote(**{kill: number})
+        story.promote(kill_after=after, kill_before=before_act)
     story.promote()
     assert twice(bench) == []
     assert len(ssh_by_model) == 1

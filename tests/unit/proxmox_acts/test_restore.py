@@ -13,7 +13,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import RecoveryPoint
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import promote, ways
 
-from .conftest import RUN, VMID, B, Bench, Fault, Killed, Story, stamps_of, twice
+from .conftest import RUN, VMID, B, Bench, Fault, Killed, Story, moment, stamps_of, twice
 
 RESTORE = [
     "disable the replication job",
@@ -63,8 +63,9 @@ def test_a_controller_killed_at_any_act_is_continued_and_undone(story: Story, ki
     before = bench.shape()
     story.fence()
     bench.forget_calls()
+    after, before_act = moment(kill, number)
     with pytest.raises(Killed):
-        story.promote(**{kill: number})
+        story.promote(kill_after=after, kill_before=before_act)
     story.promote()
     assert twice(bench) == []
     assert len(bench.datacenter.guests) == 2

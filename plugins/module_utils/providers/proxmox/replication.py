@@ -48,6 +48,12 @@ def set_replication(
     within_s: float = SYNC_WITHIN_S,
 ) -> Iterator[Step]:
     """Yield the steps. Refuses before the first of them where good data would be overwritten with bad."""
+    if not ends.is_one_cluster():
+        raise NotReplicated(
+            what=f"set the replication of {pair.name} to {state}",
+            why=f"{ends.home} and {ends.away} are not nodes of one cluster, and Proxmox VE replicates within one only",
+            next="cover it with a backup job",
+        )
     change = _Change(ends, pair, run_id=run_id, within_s=within_s)
     match state:
         case "disabled":

@@ -71,15 +71,15 @@ class NodeShell:
             move_argv(vmid, source=source, target=target),
         )
 
-    def snapshots(self, dataset: str) -> tuple[tuple[str, float], ...]:
-        """Return names and creation times (seconds since the epoch) of the snapshots of a dataset."""
-        if not _ZFS_NAME.fullmatch(dataset):
+    def snapshots(self, dataset: str = "") -> tuple[tuple[str, float], ...]:
+        """Return names and creation times (seconds since the epoch) of the snapshots of a dataset, or of all."""
+        if dataset and not _ZFS_NAME.fullmatch(dataset):
             raise BadInput(
                 what="list snapshots",
                 why=f"{dataset!r} is not the name of a dataset",
                 next="check the storage's configuration",
             )
-        argv = ["zfs", "list", "-Hp", "-t", "snapshot", "-o", "name,creation", dataset]
+        argv = ["zfs", "list", "-Hp", "-t", "snapshot", "-o", "name,creation", *([dataset] if dataset else [])]
         rows = (line.split("\t") for line in self._run("list the replica's snapshots", argv).splitlines())
         return tuple((row[0], float(row[1])) for row in rows if len(row) == 2 and row[1].isdigit())
 
