@@ -19,6 +19,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Re
 # Results that set a mark: (phase, step) -> mark. Step names are the providers' contract.
 POWER_ON = "power on"
 GUEST_ALIVE = "see the guest alive"
+REPROTECTED = "see the replica in sync"
 
 
 def marks(own: Sequence[Record]) -> dict[str, float]:
@@ -72,7 +73,7 @@ def _of_result(body: Mapping[str, t.Any], at_s: float) -> list[tuple[Mark, float
             return [(Mark.REPLICA_ON, at_s)]
         case ("promote", step) if step == GUEST_ALIVE:
             return [(Mark.GUEST_UP, at_s)]
-        case ("reprotect", _):
+        case ("reprotect", step) if step == REPROTECTED:
             return [(Mark.REPROTECTED, at_s)]
         case _:
             return []

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, production, runs, stamps, ways
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, Refused, StepFailed
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import FenceProof, Loss, Witness
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Pair,
@@ -156,14 +156,28 @@ def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str, lim
     return work.do("migrate", work.site.end_migration(replica, run_id=run_id, phase=phase)) or changed
 
 
-def replicate(work: Work, pair: Pair, *, state: str, accepted: str | None, limits: Deadlines) -> Replication | None:
-    """Bring the platform's own replication of this VM into a state, and return what it then shows."""
+def replicate(
+    work: Work, pair: Pair, *, state: str, accepted: str | None, limits: Deadlines, is_last: bool = False
+) -> Replication | None:
+    """Bring the platform's own replication of this VM into a state, and return what it then shows.
+
+    ``is_last``: it ends a recovery. A first run that takes longer than its deadline is then noted, and not waited for.
+    """
     if accepted and state == "reversed" and not work.is_check:
         work.note("consent", {"kind": "original_overwritten", "reason": accepted})
+    # A reversed job that waits for its first run is the last step of a recovery: service is back, and the customer waits.
+    within_s = limits.reprotect_s if state == "reversed" and is_last else limits.migrate_s
     steps = work.site.set_replication(
-        pair, state=state, run_id=work.run_id, is_loss_accepted=bool(accepted), within_s=limits.migrate_s
+        pair, state=state, run_id=work.run_id, is_loss_accepted=bool(accepted), within_s=within_s
     )
-    work.do("reprotect", steps)
+    try:
+        work.do("reprotect", steps)
+    except StepFailed:
+        shown = work.site.replication(pair)
+        if not is_last or shown is None or not shown.is_enabled or shown.error:
+            raise
+        work.note("reprotect_pending", {"job": shown.job, "source": shown.source, "target": shown.target})
+        work.progress(f"the first replication to {shown.target} goes on by itself; it is a replica once that has ended")
     return work.site.replication(pair)
 
 

@@ -88,6 +88,7 @@ class Deadlines:
     guest_s: float = 600.0
     service_s: float = 300.0
     migrate_s: float = 4 * 3600.0  # a terabyte over one gigabit takes some three hours
+    reprotect_s: float = 600.0  # then the customer is told, and a first replication goes on by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,12 @@ def replication(session: Session, params: Params) -> Result:
         look = _own_look(session, Op.REPROTECT)
         accepted = _accepted(look, params).original_overwritten
         limits = words.policy(params["policy"]).deadlines
-        shown = promotion.replicate(work, look.pair, state=params["state"], accepted=accepted, limits=limits)
+        home, replica = look.pair.production_node, look.pair.replica
+        # Before the way home the data must have travelled; after it, the other host only catches up.
+        is_last = look.run is not None and replica is not None and replica.host == home
+        shown = promotion.replicate(
+            work, look.pair, state=params["state"], accepted=accepted, limits=limits, is_last=is_last
+        )
         return {**_result(session, look, work), "replication": None if shown is None else asdict(shown)}
 
 
