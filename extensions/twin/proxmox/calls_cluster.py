@@ -93,7 +93,7 @@ def _in_order(datacenter: Datacenter) -> list[Guest]:
 def _guest(datacenter: Datacenter, guest: Guest) -> dict[str, t.Any]:
     """A guest of a lost node is "unknown" and has no name; what pmxcfs itself holds (tags, lock) is still there."""
     row: dict[str, t.Any] = {"id": f"qemu/{guest.vmid}", "type": "qemu", "node": guest.node, "vmid": guest.vmid}
-    if datacenter.node_is_up(guest.node):
+    if datacenter.node(guest.node).is_reporting:
         row.update(figures.figures(datacenter, guest), template=int(guest.config.get("template", "0")))
         row["maxcpu"] = figures.cpus(guest)
     else:
@@ -110,8 +110,8 @@ def _guest(datacenter: Datacenter, guest: Guest) -> dict[str, t.Any]:
 
 def _node(node: Node, datacenter: Datacenter, *, may_audit: bool) -> dict[str, t.Any]:
     row: dict[str, t.Any] = {"id": f"node/{node.name}", "type": "node", "node": node.name, "level": ""}
-    row["status"] = "online" if node.is_online else "offline"
-    if not node.is_online or not may_audit:
+    row["status"] = "offline" if not node.is_online else "online" if node.is_reporting else "unknown"
+    if not node.is_reporting or not may_audit:
         return row
     used = sum(figures.memory_bytes(g) for g in _running(datacenter, node.name))
     return {
@@ -145,9 +145,9 @@ def _storages(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]:
                 "plugintype": storage.kind,
                 "content": storage.content,
                 "shared": int(storage.is_shared),
-                "status": "available" if node.is_online else "unknown",
+                "status": "available" if node.is_reporting else "unknown",
             }
-            if node.is_online:
+            if node.is_reporting:
                 row["maxdisk"], row["disk"] = sizes(datacenter, storage, node.name)
             rows.append(row)
     return rows
@@ -313,3 +313,14 @@ def change_pool(datacenter: Datacenter, call: Call) -> None:
             join_pool(datacenter, vmid, name)
     if "comment" in call.params:
         datacenter.pools[name]["comment"] = str(call.params["comment"])
+
+
+@ROUTES.add("DELETE", "/pools/{poolid}")
+def delete_pool(datacenter: Datacenter, call: Call) -> None:
+    name = call.args["poolid"]
+    call.require(f"/pool/{name}", "Pool.Allocate")
+    _pool(datacenter, name)
+    datacenter.require_quorum(call.door_node)
+    if vms := datacenter.pools[name]["vms"]:
+        raise PveError(500, f"pool '{name}' is not empty (contains VM {vms[0]})")
+    del datacenter.pools[name]

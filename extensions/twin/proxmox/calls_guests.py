@@ -150,7 +150,7 @@ def feature(datacenter: Datacenter, call: Call) -> dict[str, t.Any]:
 
 
 @ROUTES.add("POST", f"{_ONE}/template")
-def make_template(datacenter: Datacenter, call: Call) -> None:
+def make_template(datacenter: Datacenter, call: Call) -> str:
     call.require(f"/vms/{call.vmid}", "VM.Allocate")
     guest = datacenter.guest(call.vmid, call.node)
     guest.require_unlocked()
@@ -159,7 +159,13 @@ def make_template(datacenter: Datacenter, call: Call) -> None:
     if datacenter.machines.of(guest) is not None:
         raise PveError(500, "you can't convert a VM to template if VM is running")
     datacenter.require_writable(call.node, guest)
-    guest.config["template"] = "1"
+
+    def body(task: Task) -> Body:
+        yield datacenter.timing.config_s
+        guest.config["template"] = "1"
+        return 0
+
+    return datacenter.tasks.start(call.node, "qmtemplate", guest.vmid, body, call)
 
 
 @ROUTES.add("POST", f"{_ONE}/monitor")

@@ -30,15 +30,16 @@ def _service(datacenter: Datacenter, call: Call) -> Service:
     return datacenter.ha.services[sid]
 
 
-def _row(service: Service) -> dict[str, t.Any]:
+def _row(datacenter: Datacenter, service: Service) -> dict[str, t.Any]:
     kind = service.sid.partition(":")[0]
-    return {"sid": service.sid, "type": kind, "state": service.request, **service.settings}
+    row = {"sid": service.sid, "type": kind, "state": service.request, **service.settings}
+    return {**row, "digest": datacenter.ha.digest()}
 
 
 @ROUTES.add("GET", _RESOURCES)
 def list_resources(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]:
     call.require("/", "Sys.Audit")
-    return [_row(service) for service in datacenter.ha.services.values()]
+    return [_row(datacenter, service) for service in datacenter.ha.services.values()]
 
 
 @ROUTES.add("POST", _RESOURCES)
@@ -51,7 +52,7 @@ def add_resource(datacenter: Datacenter, call: Call) -> None:
 @ROUTES.add("GET", f"{_RESOURCES}/{{sid}}")
 def read_resource(datacenter: Datacenter, call: Call) -> dict[str, t.Any]:
     call.require("/", "Sys.Audit")
-    return _row(_service(datacenter, call))
+    return _row(datacenter, _service(datacenter, call))
 
 
 @ROUTES.add("PUT", f"{_RESOURCES}/{{sid}}")

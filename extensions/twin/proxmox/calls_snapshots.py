@@ -142,6 +142,9 @@ def roll_back(datacenter: Datacenter, call: Call) -> str:
         if newest is not snapshot:
             # a ZFS rollback destroys what is newer, so the storage refuses
             raise TaskFailed(f"can't rollback, '{name}' is not most recent snapshot")
+        if _point(guest, name) not in datacenter.copy_of(guest).points:
+            # the configuration was moved to disks that were replicated before the snapshot was taken
+            raise TaskFailed("zfs error: could not find any snapshots to destroy; check snapshot names.")
         process = datacenter.machines.of(guest)
         guest.config["lock"] = "rollback"
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.backups import Backup
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schedule import next_event_s
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.tasks import Body, Task
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.volumes import Storage
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, Call, PveError
@@ -200,8 +201,12 @@ def vzdump(datacenter: Datacenter, call: Call) -> str:
 
 @ROUTES.add("GET", "/cluster/backup")
 def list_jobs(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]:
+    """A cluster-wide job may have run on no node yet: its next run is reckoned from now."""
     call.require("/", "Sys.Audit")
-    return [{"id": name, **job} for name, job in datacenter.backups.jobs.items()]
+    return [
+        {"id": name, **job, "next-run": int(next_event_s(str(job["schedule"]), datacenter.now_s() // 60 * 60))}
+        for name, job in datacenter.backups.jobs.items()
+    ]
 
 
 @ROUTES.add("GET", "/cluster/backup/{id}")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 from dataclasses import dataclass, field
 
@@ -59,6 +60,11 @@ class HaManager:
 
     def master(self) -> str:
         return min((n for n in self._datacenter.online() if self._datacenter.is_quorate(n)), default="")
+
+    def digest(self) -> str:
+        """Of resources.cfg: one for all resources."""
+        text = repr([(service.sid, service.request, service.settings) for service in self.services.values()])
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def rows(self) -> list[dict[str, t.Any]]:
         """GET /cluster/ha/status/current."""

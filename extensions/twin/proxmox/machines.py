@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Config, Guest, disks_of, nics_of
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import PveError, Screen
@@ -85,6 +85,10 @@ class Machines:
         return process
 
     def _warn_of_foreign_disks(self, guest: Guest, copy_id: str) -> None:
+        if self._world.copy(copy_id).power is Power.ON:
+            text = f"VM {guest.vmid} was started on disks that another guest is running on"
+            self._world.regretted("disks_shared_by_two", copy_id, text)
+            self._world.overwritten(copy_id, replace(self._world.copy(copy_id).data, is_corrupted=True), "ruined")
         owner = self._datacenter.shelf.owner_of(guest.config, guest.vmid, guest.node)
         if owner != guest.vmid:
             text = f"VM {guest.vmid} was started on the disks of {owner}: the replica is no longer what was replicated"
@@ -117,10 +121,12 @@ class Machines:
 
     def plug(self, guest: Guest) -> None:
         """Bring a changed network card to the running guest, and to the world in any case."""
-        process = self.of(guest)
+        process, owner = self.of(guest), self._datacenter.shelf.owner_of(guest.config, guest.vmid, guest.node)
         if process is not None:
             process.config.update({k: v for k, v in guest.config.items() if k.startswith("net")})
-        if process is None and self._datacenter.shelf.owner_of(guest.config, guest.vmid, guest.node) != guest.vmid:
+        if (owner, guest.node) not in self._datacenter.shelf.disk_sets:
+            return  # its disks are not here: the configuration alone was moved
+        if process is None and owner != guest.vmid:
             return  # a shell VM that is off changes nothing of the copy whose disks it names
         copy_id = self._datacenter.copy_id_of(guest)
         if process is not None or self._world.copy(copy_id).power is Power.OFF:

@@ -25,6 +25,7 @@ class Node:
     state: HostState = HostState.UP
     booted_at_s: float = 0.0
     lost_at_s: float = 0.0
+    is_silent: bool = False  # a fault: its pvestatd reports nothing, though it is there
     clock_fast_s: float = 0.0  # a fault: its clock is ahead of the world's
     had_ha_services: bool = False  # when it was lost: its watchdog was armed
 
@@ -32,6 +33,10 @@ class Node:
     def is_online(self) -> bool:
         """Seen by the others and by clients; an isolated node lives, but nobody sees it."""
         return self.state is HostState.UP
+
+    @property
+    def is_reporting(self) -> bool:
+        return self.is_online and not self.is_silent
 
     @property
     def is_dead(self) -> bool:

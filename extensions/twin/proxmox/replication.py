@@ -305,7 +305,9 @@ class Replication:
         for volume in self.volumes(guest):
             if (target_node, volume.id) not in shelf.volumes:
                 shelf.add(target_node, volume.storage, volume.name, volume.size_bytes, self._datacenter.now_s())
-        self._world.overwritten(target.copy_id, data, f"overwritten by replication from {guest.node}")
+        # snapshots of the guest travel along, those that were taken on the replica are gone
+        points = self._world.copy(source.copy_id).points
+        self._world.overwritten(target.copy_id, data, f"overwritten by replication from {guest.node}", points)
         source.came = target.came = data
         source.replication_snapshots = {snapshot: (at_s, data)}
         target.replication_snapshots = {snapshot: (at_s, data)}

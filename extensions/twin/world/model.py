@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,6 +56,9 @@ class DataState:
     generation: int
     as_of_s: float
     is_corrupted: bool = False
+
+
+Points: t.TypeAlias = "dict[str, DataState]"  # recovery points by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.model import (
     HostState,
     Nic,
     Phase,
+    Points,
     Power,
     ReplicationJob,
     Role,
@@ -51,7 +52,7 @@ class World:
         self.copies: dict[str, Copy] = {}
         self.jobs: dict[str, ReplicationJob] = {}
         self.services: dict[str, Service] = {}
-        self.archives: dict[str, dict[str, DataState]] = {}  # protected VM -> backups kept outside of any copy
+        self.archives: dict[str, Points] = {}  # protected VM -> backups kept outside of any copy
         self.accidents: list[Accident] = []
         self.calls: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
@@ -200,10 +201,11 @@ class World:
             self._phase(copy, Phase.SHUTTING_DOWN)
             return True
 
-    def overwritten(self, copy_id: str, data: DataState, text: str) -> None:
-        """Replace what the copy's disks hold."""
+    def overwritten(self, copy_id: str, data: DataState, text: str, points: Points | None = None) -> None:
+        """Replace what the copy's disks hold; with ``points``, its recovery points too."""
         with self._change(f"{self.copy(copy_id).name}: {text}"):
-            self.copy(copy_id).data = data
+            copy = self.copy(copy_id)
+            copy.data, copy.points = data, copy.points if points is None else dict(points)
 
     def handed_over(self, source_id: str, target_id: str) -> None:
         """Let a guest go on, on or off, on another copy's disks, which hold the same by then: a live migration."""

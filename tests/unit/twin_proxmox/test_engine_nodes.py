@@ -172,3 +172,13 @@ def test_a_task_on_a_node_that_died_never_ends_well(site: Site) -> None:
     status = site.get(f"/nodes/{A}/tasks/{upid}/status")
     assert (status["status"], status["exitstatus"]) == ("stopped", "unexpected status")
     assert site.resource(9200)["lock"] == "clone"  # nobody unlocked it
+
+
+def test_a_node_that_reports_nothing_is_unknown_and_not_offline() -> None:
+    site = Site()
+    site.dc.nodes[A].is_silent = True
+    [node] = [r for r in site.get("/cluster/resources", type="node") if r["node"] == A]
+    assert node["status"] == "unknown"
+    assert site.resource()["status"] == "unknown"
+    assert site.current()["status"] == "running"  # who asks the node itself is answered
+    assert [r["online"] for r in site.get("/cluster/status") if r["type"] == "node"] == [1, 1]

@@ -227,3 +227,29 @@ def test_a_guest_whose_replica_is_missing_does_not_start_where_its_configuration
     site.done(site.power("stop"))
     site.dc.move_config(100, B, by_node=A)
     assert "no zvol device link for 'vm-100-disk-0' found" in site.ended(site.power("start", node=B))
+    assert "replica:100" not in site.world.copies
+
+
+def test_two_guests_on_one_disk_ruin_it(site: Site) -> None:
+    site.put("/cluster/replication/100-0", disable=1)
+    site.shell()
+    site.done(site.power("stop"))
+    site.dc.move_config(100, B, by_node=A)
+    site.done(site.power("start", node=B))
+    site.done(site.power("start", 9100, B))
+    assert "disks_shared_by_two" in site.accidents()
+    assert site.is_rotten("replica:100")
+
+
+def test_a_snapshot_younger_than_the_replica_is_lost_with_the_original(site: Site) -> None:
+    site.put("/cluster/replication/100-0", disable=1)
+    site.done(site.post(f"/nodes/{A}/qemu/100/snapshot", snapname="before"))
+    site.done(site.power("stop"))
+    site.dc.move_config(100, B, by_node=A)
+    assert "could not find any snapshots" in site.ended(site.post(f"/nodes/{B}/qemu/100/snapshot/before/rollback"))
+
+
+def test_snapshots_travel_with_the_replication(site: Site) -> None:
+    site.done(site.post(f"/nodes/{A}/qemu/100/snapshot", snapname="before"))
+    site.done(site.post(f"/nodes/{A}/qemu/100/migrate", target=B, online=1, with_local_disks=1))
+    site.done(site.post(f"/nodes/{B}/qemu/100/snapshot/before/rollback"))
