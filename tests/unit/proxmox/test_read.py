@@ -20,10 +20,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Tools,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
-from ansible_collections.ferragosto.dr.tests.unit.proxmox.cluster import GIB, SYNCED_S, storage_row, vm_row
+from ansible_collections.ferragosto.dr.tests.unit.proxmox.cluster import GIB, SYNC, SYNCED_S, storage_row, vm_row
 from ansible_collections.ferragosto.dr.tests.unit.proxmox.front import Say
 
 RUN = "20260815T021400Z-1f3a9c"
+POINT = f"pvesr:100-0@{SYNCED_S}"
 
 
 def by_id(end):
@@ -321,7 +322,8 @@ def test_a_job_that_is_being_removed_is_no_replica(door, cluster, open_site):
 def test_a_moved_configuration_is_the_replica_and_leaves_the_originals_disks_behind(
     door, cluster, open_site, mode, is_swapped
 ):
-    marks = stamped(run=RUN, phase="failover", mode=mode)
+    marks = stamped(run=RUN, phase="failover", mode=mode, point=POINT)
+    cluster.told = {"pve1": [], "pve2": [SYNC | {"last_sync": 0, "last_try": 0}]}  # the state does not move along
     cluster.row.update(node="pve2", tags=marks)
     cluster.configs = {("pve2", 100): cluster.configs["pve1", 100] | {"tags": marks}}
     if is_swapped:
@@ -331,6 +333,7 @@ def test_a_moved_configuration_is_the_replica_and_leaves_the_originals_disks_beh
     assert (moved.handle, moved.host, moved.power, moved.stamps[stamps.RUN]) == ("100", "pve2", Power.ON, RUN)
     assert (left.handle, left.host, left.power, left.stamps) == ("", "pve1", Power.OFF, {stamps.FENCED: RUN})
     assert left.name == moved.name == "gestionale"
+    assert (moved.current_point, [p.id for p in moved.points]) == (POINT, [POINT])
     assert len([vm for vm in vms.values() if vm.name == "gestionale"]) == 2
 
 
@@ -342,7 +345,8 @@ def test_a_clone_takes_the_place_of_the_disks_it_came_from(door, cluster, open_s
     cluster.configs["pve2", 9200] = cluster.configs["pve1", 100] | {"tags": marks}
     vms = by_id(open_site(cluster.open(door)).read().production)
     assert "replica:100" not in vms
-    assert vms["9200"].stamps[stamps.POINT] == point
+    assert vms["9200"].stamps[stamps.POINT] == vms["9200"].current_point == point
+    assert {point, POINT} == {p.id for p in vms["9200"].points}
 
 
 def test_a_clone_without_a_point_yet_is_told_by_its_name(door, cluster, open_site):

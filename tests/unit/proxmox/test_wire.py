@@ -11,7 +11,7 @@ import re
 import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import replicas, tags, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import points, tags, wire
 
 RUN = "20260815T021400Z-1f3a9c"
 TAG = r"[a-z0-9_][a-z0-9_\-+.]*"
@@ -167,4 +167,21 @@ def test_an_error_in_a_report_names_no_address(text, clean):
     ],
 )
 def test_a_point_tells_whose_it_is(point, vmid):
-    assert replicas.vmid_of_point(point) == vmid
+    assert points.vmid_of_point(point) == vmid
+
+
+@pytest.mark.parametrize(
+    ("stamp", "name", "at_s"),
+    [
+        ("pvesr:100-0@1786759200", "replication 100-0", 1786759200),
+        ("backup:pbs:backup/vm/100/2026-08-15T02:00:00Z", "pbs:backup/vm/100/2026-08-15T02:00:00Z", 1786759200),
+        ("backup:nas:backup/vzdump-qemu-7-2026_08_15-02_00_00.vma", "nas:backup/vzdump-qemu-7-2026_08_15-02_00_00.vma", 1786759200),
+    ],
+)  # fmt: skip
+def test_the_point_of_a_promotion_is_known_by_its_stamp_alone(stamp, name, at_s):
+    point = points.stamped_point(stamp)
+    assert (point.id, point.name, point.created_at_s) == (stamp, name, at_s)
+
+
+def test_a_stamp_that_tells_no_time_is_no_point():
+    assert points.stamped_point("") is points.stamped_point("backup:x") is points.stamped_point("y") is None

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Replication
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import job, replicas, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.wire import whole
 
 
 def replication(client: Client, pair: Pair) -> Replication | None:
@@ -16,8 +18,12 @@ def replication(client: Client, pair: Pair) -> Replication | None:
 
     Its times are unknown while the node that owns the VM is dead: no other knows them.
     """
-    vmid = next((replicas.vmid_of(vm) for vm in (pair.production, pair.replica) if vm is not None), 0)
-    jobs = job.jobs_of(client, vmid)
+    jobs: list[job.Job] = []
+    vmid = 0
+    for vmid in _vmids(pair):
+        jobs = job.jobs_of(client, vmid)
+        if jobs:
+            break
     if not jobs:
         return None
     one = next((j for j in jobs if pair.replica_node in (j.target, j.source)), jobs[0])
@@ -38,6 +44,16 @@ def replication(client: Client, pair: Pair) -> Replication | None:
         failures=state.failures if state is not None else 0,
         error=state.error if state is not None else "",
     )
+
+
+def _vmids(pair: Pair) -> list[int]:
+    """Return the numbers to ask for: a promoted copy that is a VM of its own has a job of its own once it is reprotected."""
+    promoted, production = pair.replica, pair.production
+    first = (
+        [whole(promoted.handle)] if promoted is not None and promoted.handle and stamps.RUN in promoted.stamps else []
+    )
+    rest = [replicas.vmid_of(vm) for vm in (production, promoted) if vm is not None]
+    return list(dict.fromkeys([*first, *rest]))
 
 
 def _owner(client: Client, vmid: int) -> str:

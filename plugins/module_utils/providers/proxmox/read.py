@@ -24,10 +24,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Power,
     Vm,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, replicas, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, points, replicas, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, NoSuchVm, VendorFault
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.replicas import Backup, Origin
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import Backup
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.replicas import Origin
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Survey, take_survey
 
 CONFIG, LAST_SYNC = "config", "last_sync"  # what the journal remembers of a VM
@@ -226,7 +227,7 @@ def _backups(client: Client, found: View, node: str) -> list[Backup]:
         except ProviderFault as fault:
             found.notes.append(f"the backups on {storage} cannot be read: {wire.sanitised(fault.why)}")
             continue
-        backups += replicas.to_backups(wire.rows_of(rows))
+        backups += points.to_backups(wire.rows_of(rows))
     for backup in backups:
         if not backup.is_sound:
             found.notes.append(f"backup {backup.volume} failed its verification: it is no recovery point")

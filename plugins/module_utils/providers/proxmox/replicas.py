@@ -11,31 +11,25 @@ are shown under the bare id, fenced. A clone or restored VM is a VM of its own a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, RecoveryPoint, ReplicaKind, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import (
+    Backup,
+    backup_points,
+    job_point,
+    stamped_point,
+    vmid_of_point,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.survey import Job, Survey, jobs_by_vm
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.wire import Row, number, whole
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.wire import whole
 
 REPLICA_ID = "replica:"
-JOB_POINT = "pvesr:"
-BACKUP_POINT = "backup:"
 # The ways after which the VM's own configuration lies on the replica's disks.
 MOVING = frozenset({"in_place", "ha"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backup:
-    vmid: int
-    volume: str  # "pbs:backup/vm/100/2026-08-15T02:00:00Z"
-    made_at_s: float
-    size_bytes: int
-    notes: str
-    is_sound: bool  # false: its storage verified it, and it failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,55 +38,6 @@ class Origin:
 
     vmid: int
     home: str
-
-
-def job_point(job: Job) -> tuple[RecoveryPoint, ...]:
-    """Return the one point in time that storage replication keeps, if it ever ran."""
-    if job.last_sync_at_s is None:
-        return ()
-    return (
-        RecoveryPoint(
-            id=f"{JOB_POINT}{job.id}@{job.last_sync_at_s:.0f}",
-            name=f"replication {job.id}",
-            created_at_s=job.last_sync_at_s,
-        ),
-    )
-
-
-def to_backups(rows: Iterable[Row]) -> list[Backup]:
-    """Return the backups of VMs in a storage's content."""
-    found = []
-    for row in rows:
-        volume = str(row.get("volid") or "")
-        is_vm = "/vm/" in volume or "vzdump-qemu-" in volume or row.get("subtype") == "qemu"
-        if not is_vm or row.get("content", "backup") != "backup":
-            continue
-        verified = row.get("verification")
-        found.append(
-            Backup(
-                vmid=whole(row.get("vmid")) or vmid_of_point(f"{BACKUP_POINT}{volume}"),
-                volume=volume,
-                made_at_s=number(row.get("ctime")),
-                size_bytes=whole(row.get("size")),
-                notes=str(row.get("notes") or ""),
-                is_sound=not (isinstance(verified, dict) and verified.get("state") == "failed"),
-            )
-        )
-    return found
-
-
-def backup_points(backups: Iterable[Backup]) -> tuple[RecoveryPoint, ...]:
-    return tuple(
-        RecoveryPoint(id=f"{BACKUP_POINT}{b.volume}", name=b.volume, created_at_s=b.made_at_s)
-        for b in backups
-        if b.is_sound
-    )
-
-
-def vmid_of_point(point_id: str) -> int:
-    """Return which VM a recovery point is of: its id bears the VM's; 0 when it does not."""
-    found = re.match(r"pvesr:(\d+)-", point_id) or re.search(r"/vm/(\d+)/|vzdump-qemu-(\d+)-", point_id)
-    return int(next(group for group in found.groups() if group)) if found else 0
 
 
 def vmid_of(vm: Vm) -> int:
@@ -120,7 +65,8 @@ def with_replicas(
     own = [vm for vm in vms if not _is_shell(vm)]
     shown = [as_moved(vm) for vm in own]
     known = origins or {}
-    taken = _taken(shown, [*vms, *(production or ())], known)
+    places = _places(shown, [*vms, *(production or ())], known)
+    taken = set(places.values())
     every_job, saved = jobs_by_vm(survey.jobs), _by_vm(backups)
     found: list[Vm] = []
     for vm, was in zip(shown, own, strict=True):
@@ -133,7 +79,34 @@ def with_replicas(
             found += _replica(vm, job, survey, replica_node, saved.get(whole(vm.id), []))
     if production is not None:
         found += _of_elsewhere(saved, production, vms, taken, replica_node)
-    return (*shown, *found)
+    return (*(_with_points(vm, survey, places, every_job, saved) for vm in shown), *found)
+
+
+def _with_points(
+    vm: Vm,
+    survey: Survey,
+    places: Mapping[str, int],
+    jobs: Mapping[int, Sequence[Job]],
+    saved: Mapping[int, Sequence[Backup]],
+) -> Vm:
+    """Return a promoted copy with the points of the replica that it was, and the one it was promoted at."""
+    if not _is_promoted(vm):
+        return vm
+    of = places.get(vm.id) or vmid_of(vm)
+    own = jobs.get(of, ())
+    points = {p.id: p for p in (*backup_points(saved.get(of, ())), *(p for job in own for p in job_point(job)))}
+    at = stamped_point(vm.stamps.get(stamps.POINT, ""))
+    if at is not None:
+        points.setdefault(at.id, at)
+    unread = next(
+        (survey.unread[n] for job in own if not job.is_read and (n := survey.owners.get(of, "")) in survey.unread), ""
+    )
+    return replace(
+        vm,
+        points=tuple(sorted(points.values(), key=lambda p: p.created_at_s)),
+        points_note=unread,
+        current_point=at.id if at is not None else None,
+    )
 
 
 def as_moved(vm: Vm) -> Vm:
@@ -231,17 +204,18 @@ def _at_rest(vm: Vm, host: str, points: Iterable[RecoveryPoint], note: str) -> V
     )
 
 
-def _taken(shown: Sequence[Vm], every: Sequence[Vm], origins: Mapping[str, Origin]) -> set[int]:
-    """Return the VMs whose replica's place is taken by a promoted copy that is a VM of its own."""
-    found = set()
+def _places(shown: Sequence[Vm], every: Sequence[Vm], origins: Mapping[str, Origin]) -> dict[str, int]:
+    """Return whose replica's place each promoted copy takes that is a VM of its own, by its id."""
+    found = {}
     for vm in shown:
         if not _is_promoted(vm) or vm.id.startswith(REPLICA_ID):
             continue
         told = origins[vm.id].vmid if vm.id in origins else 0
         of = told or vmid_of_point(vm.stamps.get(stamps.POINT, ""))
         namesake = next((whole(v.id) for v in every if v.name == vm.name and v.id != vm.id and not _is_promoted(v)), 0)
-        found.add(of or namesake)
-    return found - {0}
+        if of or namesake:
+            found[vm.id] = of or namesake
+    return found
 
 
 def _is_promoted(vm: Vm) -> bool:
