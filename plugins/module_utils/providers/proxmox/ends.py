@@ -25,7 +25,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
     votes,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.replicas import vmid_of_point
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import vmid_of_point
 
 CLONE, IN_PLACE, RESTORE, HA = "clone", "in_place", "restore", "ha"
 CONFIG = "config"  # what the journal remembers of a VM whose node is dead
