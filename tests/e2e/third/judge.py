@@ -25,26 +25,26 @@ class Judge:
     """Stands where the doors keep their schema, and does what it does; replies are judged by jsonschema, too."""
 
     def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+        self.schema = schema
         self.violations: list[str] = []
         self.judged: set[str] = set()  # calls whose replies the schema has something to say about
         self.untyped: set[str] = set()
         self._validators: dict[str, t.Any] = {}
 
     def __getattr__(self, name: str) -> t.Any:
-        return getattr(self._schema, name)
+        return getattr(self.schema, name)
 
     def reply(self, method: str, template: str, data: t.Any) -> None:
-        self._schema.reply(method, template, data)
+        self.schema.reply(method, template, data)
         call = f"{method} {template}"
         if call not in self._validators:
             known = _api().get(template, {}).get("methods", {})
             if method not in known:
                 self.violations.append(f"{call}: the API has no such call")
                 return
-            spec = converted(known[method].get("returns") or {})
-            (self.judged if _says_something(spec) else self.untyped).add(call)
-            self._validators[call] = _Validator(spec)
+            returns = known[method].get("returns") or {}
+            (self.judged if _is_typed(returns) else self.untyped).add(call)
+            self._validators[call] = _Validator(converted(returns))
         for error in self._validators[call].iter_errors(data):
             where = "".join(f"[{part!r}]" for part in error.absolute_path)
             self.violations.append(f"{call}{where}: {error.message[:300]}")
@@ -58,10 +58,11 @@ def _api() -> Json:
     return t.cast("Json", json.loads(capture.read_text(encoding="utf-8"))["merged_endpoints"])
 
 
-def _says_something(spec: Json) -> bool:
-    """Whether a schema binds more than the outer shape and a link's name."""
-    inner = spec.get("items", spec) if spec.get("type") == "array" else spec
-    return inner.get("type") not in (None, "object") or bool(inner.get("properties"))
+def _is_typed(returns: Json) -> bool:
+    """Whether the schema says more of a reply than its outer shape and the one word that links to the next level."""
+    inner = returns.get("items") or {} if returns.get("type") == "array" else returns
+    linked = {word for link in returns.get("links") or () for word in re.findall(r"{(\w+)}", link.get("href", ""))}
+    return inner.get("type", "any") not in ("any", "object") or bool(set(inner.get("properties") or ()) - linked)
 
 
 def converted(spec: Json) -> Json:

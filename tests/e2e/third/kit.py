@@ -21,6 +21,7 @@ from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench
 
 # Read while tests are collected: later no variable of the desk is left.
 PEERS = os.environ.get("DR_PEERS", "")
+OF_TASK = ("check_mode", "environment", "ignore_errors", "register")
 USER = "colleague@pve"
 # What a colleague's playbooks need, in Proxmox VE's own roles, and no more.
 GRANTS = (
@@ -122,11 +123,10 @@ class Playbook:
         self._tasks: list[dict[str, t.Any]] = []
         self.result: Result | None = None
 
-    def task(self, title: str, module: str, /, *, may_fail: bool = False, **options: t.Any) -> Playbook:
-        """Add a task; ``environment``, ``check_mode``, ``register`` are the task's, all else is the module's."""
-        of_task = {word: options.pop(word) for word in ("environment", "check_mode", "register") if word in options}
-        task = {"name": title, f"community.proxmox.{module}": options, "ignore_errors": may_fail, **of_task}
-        self._tasks.append(task)
+    def task(self, title: str, module: str, /, **options: t.Any) -> Playbook:
+        """Add a task; the words of ``OF_TASK`` are the task's own, all others are the module's."""
+        own = {word: options.pop(word) for word in OF_TASK if word in options}
+        self._tasks.append({"name": title, f"community.proxmox.{module}": options, **own})
         return self
 
     def run(self) -> dict[str, dict[str, t.Any]]:

@@ -10,7 +10,7 @@ import ssl
 import struct
 import typing as t
 
-import websocket  # type: ignore[import-untyped]
+import websocket
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from PIL import Image
@@ -88,6 +88,6 @@ def _answer(challenge: bytes, password: str) -> bytes:
 
 def share_of(picture: Image.Image, colour: tuple[int, int, int], tolerance: int = 8) -> float:
     """How much of a picture is (nearly) of one colour, from 0 to 1."""
-    counts = picture.getcolors(picture.width * picture.height) or []
+    counts = t.cast("list[tuple[int, tuple[int, int, int]]]", picture.getcolors(picture.width * picture.height) or [])
     near = sum(n for n, seen in counts if max(abs(a - b) for a, b in zip(seen, colour, strict=True)) <= tolerance)
     return near / (picture.width * picture.height)

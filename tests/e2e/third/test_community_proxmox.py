@@ -116,17 +116,22 @@ def test_a_backup_is_made_waited_for_and_found(stranger: Stranger) -> None:
     book = Playbook(stranger)
     backup = {"mode": "include", "vmids": [vmid], "storage": "pbs", "description": "by {{ '{{' }}guestname{{ '}}' }}"}
     book.task("would back up", "proxmox_backup", check_mode=True, **backup)
-    book.task("back up", "proxmox_backup", backup_mode="snapshot", wait=True, wait_timeout=30, register="made", **backup)
+    book.task(
+        "back up", "proxmox_backup", backup_mode="snapshot", wait=True, wait_timeout=30, register="made", **backup
+    )
     book.task(
         "its task",
         "proxmox_tasks_info",
         node=stranger.production,
         task="{{ (made.backups | selectattr('upid', 'ne', 'OK') | first).upid }}",
     )
-    book.task("kept", "proxmox_storage_contents_info", node=stranger.replica, storage="pbs", content="backup", vmid=vmid)
+    book.task(
+        "kept", "proxmox_storage_contents_info", node=stranger.replica, storage="pbs", content="backup", vmid=vmid
+    )
     book.task("storages", "proxmox_storage_info")
     book.task("storages of one kind", "proxmox_storage_info", type="pbs")
     book.task("nodes", "proxmox_node_info")
+    book.task("jobs", "proxmox_backup_info", vm_name="db")
     said = book.run()
 
     assert said["would back up"]["changed"] is True
@@ -148,6 +153,8 @@ def test_a_backup_is_made_waited_for_and_found(stranger: Stranger) -> None:
         stranger.production: "online",
         stranger.replica: "online",
     }
+    (job,) = said["jobs"]["backup_info"]
+    assert (job["id"], job["vmid"], job["next-run"][-6:]) == ("backup-nightly", str(vmid), ":00:00")
     assert stranger.is_on("db"), "a backup in mode snapshot stops nothing"
 
 
@@ -158,23 +165,31 @@ def test_refusals_reach_the_modules_in_the_words_that_they_know(stranger: Strang
     control.lock("spare", "backup")
     book = Playbook(stranger)
     book.task(
-        "move while it runs", "proxmox_kvm", vmid=solo, migrate=True, node=stranger.replica, timeout=2, may_fail=True
+        "move while it runs",
+        "proxmox_kvm",
+        vmid=solo,
+        migrate=True,
+        node=stranger.replica,
+        timeout=2,
+        ignore_errors=True,
     )
-    book.task("back up", "proxmox_backup", mode="include", vmids=[db], storage="pbs", wait=True, may_fail=True)
-    book.task("no such storage", "proxmox_backup", mode="include", vmids=[db], storage="nowhere", may_fail=True)
-    book.task("snapshot of a locked one", "proxmox_snap", vmid=spare, snapname="x1", timeout=2, may_fail=True)
-    book.task("no such VM", "proxmox_kvm", vmid=99999, state="started", may_fail=True)
-    book.task("no such node", "proxmox_vm_info", node="pve99", may_fail=True)
-    book.task("wrong secret", "proxmox_vm_info", api_token_secret="wrong", may_fail=True)
-    book.task("no right", "proxmox_storage_info", name="pbs", may_fail=True)
-    book.task("unknown authority", "proxmox_vm_info", may_fail=True, environment={"REQUESTS_CA_BUNDLE": ""})
+    book.task("back up", "proxmox_backup", mode="include", vmids=[db], storage="pbs", wait=True, ignore_errors=True)
+    book.task("no such storage", "proxmox_backup", mode="include", vmids=[db], storage="nowhere", ignore_errors=True)
+    book.task("snapshot of a locked one", "proxmox_snap", vmid=spare, snapname="x1", timeout=2, ignore_errors=True)
+    book.task("no such VM", "proxmox_kvm", vmid=99999, state="started", ignore_errors=True)
+    book.task("no such node", "proxmox_vm_info", node="pve99", ignore_errors=True)
+    book.task("wrong secret", "proxmox_vm_info", api_token_secret="wrong", ignore_errors=True)
+    book.task("no right", "proxmox_storage_info", name="pbs", ignore_errors=True)
+    book.task("unknown authority", "proxmox_vm_info", ignore_errors=True, environment={"REQUESTS_CA_BUNDLE": ""})
     said = book.run()
 
     assert [name for name, row in said.items() if not row["failed"]] == []
     assert "migrating VM" in said["move while it runs"]["msg"]
-    log = lab.datacenters[0].tasks.tasks[
-        next(t["upid"] for t in control.tasks() if t["type"] == "qmigrate" and t["id"] == str(solo))
-    ].log
+    log = (
+        lab.datacenters[0]
+        .tasks.tasks[next(t["upid"] for t in control.tasks() if t["type"] == "qmigrate" and t["id"] == str(solo))]
+        .log
+    )
     assert any("can't live migrate attached local disks without with-local-disks option" in line for line in log)
     assert "No space left on device" in said["back up"]["msg"]
     assert "Storage nowhere does not exist" in said["no such storage"]["msg"]

@@ -75,7 +75,9 @@ def test_configuration_is_moved_when_the_votes_allow_it(stranger: Stranger) -> N
     stranger.await_serving("solo", there)
 
 
-@pytest.mark.parametrize("line", ["", "bash", "cat /etc/shadow", "rm -rf /etc/pve", "pvecm status; id", "zfs destroy tank"])
+@pytest.mark.parametrize(
+    "line", ["", "bash", "cat /etc/shadow", "rm -rf /etc/pve", "pvecm status; id", "zfs destroy tank"]
+)
 def test_all_else_is_refused(stranger: Stranger, line: str) -> None:
     done = ssh(stranger, *([line] if line else []))
     assert done.returncode != 0

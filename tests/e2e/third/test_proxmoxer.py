@@ -73,7 +73,11 @@ def test_certificate_of_an_unknown_authority_is_refused_by_the_client(stranger: 
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("nodes/{node}/qemu/9999/config", 500, "Configuration file 'nodes/{node}/qemu-server/9999.conf' does not exist"),
+        (
+            "nodes/{node}/qemu/9999/config",
+            500,
+            "Configuration file 'nodes/{node}/qemu-server/9999.conf' does not exist",
+        ),
         ("nodes/nowhere/qemu", 500, "hostname lookup 'nowhere' failed"),
         ("storage/pbs", 403, r"Permission check failed \(/storage/pbs, Datastore.Allocate\)"),
         ("no/such/call", 501, "not implemented"),
