@@ -24,8 +24,8 @@ FAILED_AUTH_DELAY_S = 3.0
 ROOT = "root@pam"
 USER = "dr@pve"
 _OPERATOR = (("/vms", "DRFailover"), ("/storage", "DRFailoverStorage"), ("/sdn/zones", "DRFailoverNetwork"))
-_COOKIE = re.compile(r"(?:^|[;\s])PVEAuthCookie=([^;]*)")
-_TOKEN = re.compile(r"^PVEAPIToken=([^\s:/!]+@[\w.-]+)!([\w.-]+)=(\S+)$")
+_TICKET = re.compile(r"(?:^|\s)PVEAuthCookie[= ]([^;]*)")
+_TOKEN = re.compile(r"(?:^|\s)PVEAPIToken[= ]([^\s:/!]+@[\w.-]+)!([\w.-]+)=([^;]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +164,11 @@ class Access:
     def identify(self, method: str, headers: Mapping[str, str], node: str = "") -> Identity:
         """Tell who sends a request to a node, by its API token or its ticket; raises AuthFailed in PVE's words."""
         authorization = headers.get("Authorization", "")
-        if authorization.startswith("PVEAPIToken"):
-            return self._by_token(authorization, node)
-        found = _COOKIE.search(headers.get("Cookie", ""))
-        if found is None:
+        # a ticket goes before a token, wherever it is
+        found = _TICKET.search(headers.get("Cookie", "")) or _TICKET.search(authorization)
+        if found is None or not found[1]:
+            if "PVEAPIToken" in authorization:
+                return self._by_token(unquote(authorization), node)
             raise AuthFailed("No ticket")
         user = self.check_ticket(unquote(found[1].strip().strip('"')), node)
         if method != "GET":
@@ -175,7 +176,7 @@ class Access:
         return Identity(user)
 
     def _by_token(self, authorization: str, node: str) -> Identity:
-        found = _TOKEN.match(authorization)
+        found = _TOKEN.search(authorization)
         if found is None:
             raise AuthFailed("Authentication failed!")
         user = self.users.get(found[1])
@@ -211,7 +212,7 @@ class Access:
             user = self.users.get(parts[1])
             if -300 < age_s <= TICKET_LIFE_S and user is not None and user.is_enabled:
                 return parts[1]
-        raise AuthFailed("permission denied - invalid PVE ticket")
+        raise AuthFailed("Authentication failed!")
 
     def _check_csrf(self, user: str, token: str, node: str) -> None:
         stamp, dummy, signature = token.partition(":")

@@ -178,18 +178,17 @@ def monitor(datacenter: Datacenter, call: Call) -> str:
     return ""
 
 
-@ROUTES.add("POST", f"{_ONE}/vncproxy")
+@ROUTES.add("POST", f"{_ONE}/vncproxy", is_proxied=False)
 def vncproxy(datacenter: Datacenter, call: Call) -> dict[str, t.Any]:
     """Open a console that waits for its websocket; the door serves it."""
     call.require(f"/vms/{call.vmid}", "VM.Console")
-    guest = datacenter.guest(call.vmid, call.node)
-    wants_password = call.flag("generate-password")
-    console = datacenter.consoles.proxy(guest, call, has_password=wants_password)
-    row = {
+    console = datacenter.consoles.proxy(datacenter.guest(call.vmid, call.args["node"]), call)
+    return {
         "user": call.user if not call.token_id else f"{call.user}!{call.token_id}",
-        "ticket": console.ticket,
+        # the first eight characters are the VNC password, for clients that take the ticket for it
+        "ticket": f"{console.password}:{console.ticket}",
+        "password": console.password,
         "port": str(console.port),
         "upid": console.upid,
         "cert": "",
     }
-    return {**row, "password": console.password} if wants_password else row

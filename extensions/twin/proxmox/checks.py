@@ -19,20 +19,23 @@ _PERL_FLAGS = re.compile(r"\(\?\^([a-z]*):")
 _LIST = re.compile(r"[,;\s\0]+")
 _TRUE, _FALSE = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
 
+_NAME = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
+
 # The formats that matter to this twin; those that are not here are not checked.
-_FORMATS: dict[str, str] = {
-    "dns-name": r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*",
-    "mac-addr": r"[a-fA-F0-9][02468aceACE][:-](?:[a-fA-F0-9]{2}[:-]){4}[a-fA-F0-9]{2}|[a-fA-F0-9]{2}(?::[a-fA-F0-9]{2}){5}",
-    "pve-bridge-id": r"[a-zA-Z][a-zA-Z0-9]{0,13}[a-zA-Z0-9]?|[\w.-]+",
-    "pve-configid": r"[a-zA-Z][a-zA-Z0-9_-]+",
-    "pve-ha-resource-or-vm-id": r"(?:vm:|ct:)?[1-9][0-9]{2,8}",
-    "pve-node": r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?",
-    "pve-poolid": r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*",
-    "pve-replication-job-id": r"[1-9][0-9]{2,8}-\d{1,9}",
-    "pve-storage-id": r"[a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]",
-    "pve-tag": r"[a-z0-9_][a-z0-9_\-+.]*",
-    "pve-vmid": r"[1-9][0-9]{2,8}",
-    "pve-volume-id": r"[a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]:.+",
+_FORMATS: dict[str, tuple[str, str]] = {
+    "dns-name": (rf"(?:{_NAME}\.)*{_NAME}", "value does not look like a valid DNS name"),
+    "mac-addr": (
+        r"[a-fA-F0-9][02468aceACE](?::[a-fA-F0-9]{2}){5}",
+        "value does not look like a valid unicast MAC address",
+    ),
+    "pve-configid": (r"[a-zA-Z][\w-]+", "invalid configuration ID '{}'"),
+    "pve-ha-resource-or-vm-id": (r"(?:(?:vm|ct):)?[1-9][0-9]{2,8}", "unable to parse ha resource id '{}'"),
+    "pve-node": (_NAME, "value does not look like a valid node name"),
+    "pve-replication-job-id": (r"[1-9][0-9]{2,8}-\d{1,9}", "invalid replication job id '{}'"),
+    "pve-storage-id": (r"[a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]", "storage ID '{}' contains illegal characters"),
+    "pve-tag": (r"[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*", "invalid characters in tag"),
+    "pve-vmid": (r"[1-9][0-9]{2,8}", "value does not look like a valid VM ID"),
+    "pve-volume-id": (r"[a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]:.+", "unable to parse volume ID '{}'"),
 }
 
 
@@ -49,7 +52,7 @@ def parameter(name: str, spec: Json, value: t.Any) -> str:
     if isinstance(value, (list, dict)):
         return f"type check ('{kind}') failed - got {'ARRAY' if isinstance(value, list) else 'HASH'}"
     text = str(value)
-    return _type(kind, text) or _bounds(kind, spec, text) or _format(name, spec, text)
+    return _type(kind, text) or _format(name, spec, text) or _bounds(kind, spec, text)
 
 
 def _type(kind: str, text: str) -> str:
@@ -62,22 +65,20 @@ def _type(kind: str, text: str) -> str:
 
 
 def _bounds(kind: str, spec: Json, text: str) -> str:
-    if "enum" in spec and text not in map(str, spec["enum"]):
-        return f"value '{text}' does not have a value in the enumeration '{', '.join(map(str, spec['enum']))}'"
+    pattern = _perl(spec["pattern"]) if "pattern" in spec else None
+    if pattern is not None and pattern.fullmatch(text) is None:
+        return "value does not match the regex pattern"
+    if len(text) > int(spec.get("maxLength", len(text))):
+        return f"value may only be {spec['maxLength']} characters long"
+    if len(text) < int(spec.get("minLength", 0)):
+        return f"value must be at least {spec['minLength']} characters long"
     if kind in ("integer", "number"):
-        if "minimum" in spec and float(text) < float(spec["minimum"]):
-            return f"value must have a minimum value of {spec['minimum']}"
         if "maximum" in spec and float(text) > float(spec["maximum"]):
             return f"value must have a maximum value of {spec['maximum']}"
-    if kind == "string":
-        if len(text) > int(spec.get("maxLength", len(text))):
-            return f"value may only be {spec['maxLength']} characters long"
-        if len(text) < int(spec.get("minLength", 0)):
-            return f"value must be at least {spec['minLength']} characters long"
-    if "pattern" in spec:
-        pattern = _perl(spec["pattern"])
-        if pattern is not None and pattern.fullmatch(text) is None:
-            return "value does not match the regex pattern"
+        if "minimum" in spec and float(text) < float(spec["minimum"]):
+            return f"value must have a minimum value of {spec['minimum']}"
+    if "enum" in spec and text not in map(str, spec["enum"]):
+        return f"value '{text}' does not have a value in the enumeration '{', '.join(map(str, spec['enum']))}'"
     return ""
 
 
@@ -85,46 +86,44 @@ def _format(name: str, spec: Json, text: str) -> str:
     form = spec.get("format")
     if isinstance(form, dict):
         complaints = _property_string(name, form, text)
-        return f"invalid format - format error\n{complaints}" if complaints else ""
+        return f"invalid format - {complaints}\n" if complaints else ""
     if not isinstance(form, str):
         return ""
-    is_list = form.endswith("-list")
-    pattern = _FORMATS.get(form.removesuffix("-list") if is_list else form)
-    for part in _LIST.split(text) if is_list else [text]:
-        if pattern is not None and part and re.fullmatch(pattern, part) is None:
-            return f"invalid format - value does not look like a valid {form.removesuffix('-list')}"
+    pattern, words = _FORMATS.get(form.removesuffix("-list").removesuffix("-opt"), ("", ""))
+    for part in _LIST.split(text) if form.endswith("-list") else [text]:
+        if pattern and part and re.fullmatch(pattern, part) is None:
+            return f"invalid format - {words.format(part)}\n"
     return ""
 
 
 def _property_string(name: str, form: Json, text: str) -> str:
-    """``virtio=BC:24:..,bridge=vmbr0``: complaints, one a line."""
+    """``virtio=BC:24:..,bridge=vmbr0``: what does not parse, or one complaint a line."""
     given: dict[str, str] = {}
-    lines: list[str] = []
     default_key = next((key for key, spec in form.items() if spec.get("default_key")), "")
     for part in (p.strip() for p in text.split(",") if p.strip()):
         key, sign, value = part.partition("=")
         if not sign:
+            if not default_key:
+                return "value without key, but schema does not define a default key"
             key, value = default_key, part
-        if not key or key in given:
-            lines.append(f"{name}: value without key, or the key twice: '{part}'")
-            continue
-        spec = form.get(key)
-        if spec is not None and "alias" in spec:
-            if "keyAlias" in spec:
-                given[spec["keyAlias"]] = key
-            key = spec["alias"]
-            spec = form.get(key)
-        given[key] = value
-        if spec is None:
-            lines.append(
-                f"{name}.{key}: property is not defined in schema and the schema does not allow additional properties"
-            )
-        elif complaint := parameter(key, spec, _normal(spec, value)):
-            lines.append(f"{name}.{key}: {complaint}")
+        if not key or not value:
+            return "missing key in comma-separated list property"
+        if "alias" in form.get(key, {}):
+            if "keyAlias" in form[key]:
+                given[form[key]["keyAlias"]] = key
+            key = form[key]["alias"]
+        if key in given:
+            return f"duplicate key in comma-separated list property: {key}"
+        if key not in form:
+            return f"invalid key in comma-separated list property: {key}"
+        given[key] = _normal(form[key], value)
+    lines = [
+        f"{name}.{key}: {complaint}" for key, value in given.items() if (complaint := parameter(key, form[key], value))
+    ]
     for key, spec in form.items():
         if key not in given and "alias" not in spec and str(spec.get("optional", 0)) == "0":
             lines.append(f"{name}.{key}: property is missing and it is not optional")
-    return "\n".join(lines)
+    return "\n".join(["format error", *lines]) if lines else ""
 
 
 def _normal(spec: Json, value: str) -> str:

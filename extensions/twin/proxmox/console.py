@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import typing as t
 from collections.abc import Iterator
@@ -21,16 +22,20 @@ if t.TYPE_CHECKING:
 
 _FIRST_PORT, _PORTS = 5900, 100
 TICKET_LIFE_S = 40.0
+_PRINTABLE = [chr(code) for code in range(ord("!"), ord("`") + 1)]
+_PASSWORD = re.compile(r"^.{8}:(?=PVEVNC:)")  # for clients that know no password of its own
 
 
 @dataclass(slots=True, kw_only=True)
 class Console:
     """One vncproxy that waits for, or serves, its websocket."""
 
-    node: str
+    node: str  # where it was asked for and listens; the guest may be on another one, which it reaches by SSH
+    guest_node: str
     vmid: int
+    who: str  # the user or token that may come
     port: int
-    ticket: str  # "PVEVNC:..."; it is the VNC password too, unless one was generated
+    ticket: str  # "PVEVNC:..."
     password: str
     upid: str = ""
     made_at_s: float
@@ -44,17 +49,23 @@ class Consoles:
         self._ports: Iterator[int] = itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _PORTS))
         self.open: dict[tuple[str, int], Console] = {}  # (node, port)
 
-    def proxy(self, guest: Guest, call: Call, *, has_password: bool) -> Console:
-        """Start a vncproxy; it gives up when no websocket comes in time."""
-        datacenter = self._datacenter
-        port = next(p for p in self._ports if (guest.node, p) not in self.open)
+    def proxy(self, guest: Guest, call: Call) -> Console:
+        """Start a vncproxy on the node that is asked; it gives up when no websocket comes in time."""
+        datacenter, node = self._datacenter, call.door_node
+        port = next(p for p in self._ports if (node, p) not in self.open)
         now_s = datacenter.now_s()
         ticket = f"PVEVNC:{int(now_s):08X}::{secrets.token_urlsafe(48)}"
-        password = secrets.token_hex(4) if has_password else ticket
         console = Console(
-            node=guest.node, vmid=guest.vmid, port=port, ticket=ticket, password=password, made_at_s=now_s
+            node=node,
+            guest_node=guest.node,
+            vmid=guest.vmid,
+            who=_who(call),
+            port=port,
+            ticket=ticket,
+            password="".join(secrets.choice(_PRINTABLE) for dummy in range(8)),
+            made_at_s=now_s,
         )
-        self.open[(guest.node, port)] = console
+        self.open[(node, port)] = console
 
         def body(task: Task) -> Body:
             task.say(f"starting vnc proxy {task.upid}")
@@ -65,16 +76,17 @@ class Consoles:
                 yield 0.5
             return 0
 
-        console.upid = datacenter.tasks.start(guest.node, "vncproxy", guest.vmid, body, call)
+        console.upid = datacenter.tasks.start(node, "vncproxy", guest.vmid, body, call)
         return console
 
-    def find(self, node: str, vmid: int, port: int, ticket: str) -> Console:
-        """The console that a websocket asks for; refuse a wrong port, guest or ticket."""
+    def find(self, node: str, vmid: int, port: int, ticket: str, call: Call | None = None) -> Console:
+        """The console that a websocket asks for; refuse a wrong port, guest, ticket or caller."""
         console = self.open.get((node, port))
         is_fresh = console is not None and self._datacenter.now_s() - console.made_at_s <= TICKET_LIFE_S
         if console is None or not is_fresh or console.vmid != vmid:
             raise PveError(401, "permission denied - invalid PVEVNC ticket")
-        if not secrets.compare_digest(console.ticket.encode(), ticket.encode()):
+        is_known = secrets.compare_digest(console.ticket.encode(), _PASSWORD.sub("", ticket).encode())
+        if not is_known or (call is not None and _who(call) != console.who):
             raise PveError(401, "permission denied - invalid PVEVNC ticket")
         return console
 
@@ -88,5 +100,9 @@ class Consoles:
 
     def tick(self) -> None:
         for console in list(self.open.values()):
-            if not self._datacenter.node_is_up(console.node):
+            if not (self._datacenter.node_is_up(console.node) and self._datacenter.node_is_up(console.guest_node)):
                 self.closed(console)
+
+
+def _who(call: Call) -> str:
+    return f"{call.user}!{call.token_id}" if call.token_id else call.user

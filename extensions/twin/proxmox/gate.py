@@ -167,18 +167,18 @@ class Gate:
             if exchange.is_websocket:
                 return await vnc.serve(request, place.datacenter, call, vnc.console_for(place.datacenter, call))
             reply = self._carry_out(exchange, call)
-            response = messages.answer(style, reply)
+            response = messages.answer(style, reply, request.headers.get("Accept-Encoding", ""))
         except AuthFailed as refused:
             await self.wait(place, FAILED_AUTH_DELAY_S)
             response = messages.login_required(refused)
         except PveError as refused:
             await self.wait(place, FAILED_AUTH_DELAY_S if refused.status == 401 else refused.delay_s)
-            response = messages.refusal(style, refused)
+            response = _refusal(style, refused)
         finally:
             self._count(exchange)
         instead = await self.after(struck, place, reply)
         if instead is not None:
-            response = messages.refusal(style, instead)
+            response = _refusal(style, instead)
         now_s = place.datacenter.now_s() + self.faults.site.skews.get(place.node, 0.0)
         response.headers["Date"] = formatdate(now_s, usegmt=True)
         return response
@@ -308,6 +308,10 @@ class Gate:
         while self.faults.is_kept(fault):
             await asyncio.sleep(0.05)
         raise CutConnection
+
+
+def _refusal(style: str, refused: PveError) -> web.Response:
+    return messages.unreachable(refused) if 595 <= refused.status <= 599 else messages.refusal(style, refused)
 
 
 def _check_booleans(params: Params) -> None:

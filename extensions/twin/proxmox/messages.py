@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import typing as t
 from urllib.parse import parse_qsl
@@ -17,6 +18,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Param
 FORMATS = ("json", "extjs")
 _HEADERS = {"Cache-Control": "max-age=0", "Pragma": "no-cache", "Server": "pve-api-daemon/3.0"}
 _TIMES = {"ctime", "endtime", "last_sync", "last_try", "localtime", "next_sync", "snaptime", "starttime", "time"}
+_COMPRESSED_FROM = 1024  # bytes
 _EPOCHS = 10**8  # less is a flag or a duration
 _REASONS = {
     200: "OK",
@@ -40,7 +42,9 @@ def read_params(request: web.BaseRequest, body: bytes) -> Params:
     """Query and body together; a name that comes more than once is a list."""
     params: Params = {}
     pairs = parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True)
-    if request.method in ("POST", "PUT") and body:
+    if body and request.method not in ("POST", "PUT"):
+        raise PveError(501, f"Unexpected content for method '{request.method}'")
+    if body:
         if request.content_type == "application/json":
             params.update(_from_json(body))
         elif request.content_type in ("application/x-www-form-urlencoded", "application/octet-stream"):
@@ -90,11 +94,11 @@ def skewed(data: t.Any, seconds: float) -> t.Any:
     }
 
 
-def answer(style: str, data: t.Any) -> web.Response:
+def answer(style: str, data: t.Any, accepts: str = "") -> web.Response:
     content: dict[str, t.Any] = {"data": data}
     if style == "extjs":
         content["success"] = 1
-    return _response(200, "OK", json.dumps(content, separators=(",", ":"), default=str).encode())
+    return _response(200, "OK", json.dumps(content, separators=(",", ":"), default=str).encode(), accepts)
 
 
 def refusal(style: str, error: PveError) -> web.Response:
@@ -109,17 +113,26 @@ def refusal(style: str, error: PveError) -> web.Response:
     return _response(error.status, message, json.dumps(content).encode())
 
 
+def unreachable(error: PveError) -> web.Response:
+    """What a node says that could not reach another one: the words of AnyEvent's HTTP client, and no body."""
+    return _response(error.status, error.text, b"")
+
+
 def login_required(error: PveError) -> web.Response:
     """What a caller hears whom nobody knows: no body, and the connection ends."""
-    response = _response(error.status, error.text, b"")
-    response.force_close()
-    return response
+    return _response(error.status, error.text, b"")
 
 
-def _response(status: int, message: str, body: bytes) -> web.Response:
+def _response(status: int, message: str, body: bytes, accepts: str = "") -> web.Response:
     lines = message.strip().splitlines() or [""]
     # a header is Latin-1; what it cannot hold is in the body
     reason = lines[0].encode("latin-1", "replace").decode("latin-1") or _REASONS.get(status, "Error")
-    return web.Response(
+    response = web.Response(
         status=status, reason=reason, body=body, content_type="application/json", charset="UTF-8", headers=_HEADERS
     )
+    if status >= 400:
+        response.force_close()  # pveproxy ends the connection after every error
+    elif len(body) > _COMPRESSED_FROM and "gzip" in accepts:
+        response.body = gzip.compress(body, 6)
+        response.headers["Content-Encoding"] = "gzip"
+    return response

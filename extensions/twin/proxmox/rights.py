@@ -86,11 +86,14 @@ class Acl:
     def privileges(self, who: str, path: str) -> dict[str, bool]:
         """The privileges of one user or token on a path, and whether they propagate; tokens are not cut to their user."""
         path = _clean(path)
-        held = dict(self._privileges(who, path))
-        if path.startswith(("/vms/", "/storage/")) and (pool := self.pool_of(path)):
-            for privilege, propagates in self._privileges(who, f"/pool/{pool}").items():
-                held[privilege] = held.get(privilege, False) or propagates
-        return held
+        held = self._privileges(who, path)
+        pool = self.pool_of(path) if path.startswith(("/vms/", "/storage/")) else ""
+        if not pool or "NoAccess" in self._roles(who, path):
+            return held
+        of_pool = self._roles(who, f"/pool/{pool}")
+        if "NoAccess" in of_pool:
+            return {}
+        return dict.fromkeys((p for role in of_pool for p in self.roles[role]), False) | held
 
     def _privileges(self, who: str, path: str) -> dict[str, bool]:
         if (who, path) not in self._known:
@@ -107,7 +110,7 @@ class Acl:
             held = self._entries[here].get(who, {}) if here in self._entries else {}
             counted = {role: propagates for role, propagates in held.items() if propagates or here == path}
             found = counted or found  # what is granted nearer replaces what comes from above
-        return {} if "NoAccess" in found else found
+        return {"NoAccess": found["NoAccess"]} if "NoAccess" in found else found
 
     def paths(self) -> list[str]:
         return sorted(self._entries)

@@ -142,11 +142,11 @@ class _Request:
                     errors[name] = trouble
                 needed = prop.get("requires")
                 if needed and needed not in given:
-                    errors[needed] = f"missing property - '{name}' requires this property"
+                    errors[needed] = f"missing property required by '{name}'"
             elif self._is_closed:
                 errors[name] = UNKNOWN_NAME
         for name, prop in self._known.items():
-            if name not in given and not _is_optional(prop):
+            if name not in given and not _is_optional(prop) and _applies(prop, given):
                 errors[name] = MISSING
         return errors
 
@@ -162,6 +162,13 @@ def _indexed(name: str) -> re.Pattern[str]:
 
 def _is_optional(spec: Json) -> bool:
     return str(spec.get("optional", 0)) not in ("0", "False")
+
+
+def _applies(spec: Json, given: Mapping[str, t.Any]) -> bool:
+    """Whether a parameter that only some types of a thing have is one of the type at hand."""
+    if "oneOf" in spec:
+        return any(not _is_optional(one) and _applies(one, given) for one in spec["oneOf"])
+    return "instance-types" not in spec or given.get("type") in spec["instance-types"]
 
 
 def _is_untyped(returns: Json) -> bool:

@@ -25,7 +25,7 @@ VNC_ROUTES = RouteTable()
 _FRAME_BYTES = 64 * 1024
 
 
-@VNC_ROUTES.add("GET", "/nodes/{node}/qemu/{vmid}/vncwebsocket")
+@VNC_ROUTES.add("GET", "/nodes/{node}/qemu/{vmid}/vncwebsocket", is_proxied=False)
 def vncwebsocket(datacenter: Datacenter, call: Call) -> dict[str, str]:
     """What a request hears that does not ask for an upgrade."""
     return {"port": str(console_for(datacenter, call).port)}
@@ -41,7 +41,7 @@ def console_for(datacenter: Datacenter, call: Call) -> Console:
         raise PveError(400, "Parameter verification failed.", missing)
     with datacenter.lock:
         datacenter.tick()
-        return datacenter.consoles.find(call.node, call.vmid, int(port), ticket)
+        return datacenter.consoles.find(call.door_node, call.vmid, int(port), ticket, call)
 
 
 async def serve(request: web.BaseRequest, datacenter: Datacenter, call: Call, console: Console) -> web.StreamResponse:
@@ -59,7 +59,7 @@ async def serve(request: web.BaseRequest, datacenter: Datacenter, call: Call, co
             await socket.send_bytes(data[start : start + _FRAME_BYTES])
 
     def look() -> Image.Image:
-        screen = datacenter.screen_of(call.node, call.vmid)
+        screen = datacenter.screen_of(console.guest_node, call.vmid)
         if screen is Screen.NONE or console.is_closed:
             raise RfbEnded("the guest is off")
         return pictures.picture(screen, name)

@@ -174,7 +174,7 @@ def test_sessions_expire_and_tokens_do_not(own):
     api = own.by_password()
     assert api.nodes("pve1").qemu.get()
     own.doors.faults.add(action="session_expiry")
-    with pytest.raises(ResourceException, match="invalid PVE ticket"):
+    with pytest.raises(ResourceException, match="Authentication failed!"):
         api.nodes("pve1").qemu.get()
     assert own.by_token().nodes("pve1").qemu.get()
     assert own.by_password().nodes("pve1").qemu.get(), "a new login works"

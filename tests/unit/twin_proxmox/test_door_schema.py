@@ -16,9 +16,10 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTE
 from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox import door_kit  # noqa: F401 - all routes
 
 VM = {"node": "pve1", "vmid": "100"}
-NO_NAME = "invalid format - value does not look like a valid dns-name"
+NO_NAME = "invalid format - value does not look like a valid DNS name\n"
 NO_STATE = "value 'on' does not have a value in the enumeration 'started, stopped, enabled, disabled, ignored'"
-NEEDS_PRIVS = "missing property - 'path' requires this property"
+NO_JOB = "invalid format - invalid replication job id '1-0'\n"
+NEEDS_PRIVS = "missing property required by 'path'"
 REPLICATION, CLONE, HA = "/cluster/replication", "/nodes/{node}/qemu/{vmid}/clone", "/cluster/ha/resources"
 CONFIG = "/nodes/{node}/qemu/{vmid}/config"
 
@@ -54,15 +55,15 @@ def test_every_call_of_the_twin_is_one_of_the_api(schema):
         ("PUT", CONFIG, {"agent": "enabled=yes,type=virtio"}, {}),
         ("PUT", CONFIG, {"net33": "model=virtio"}, {}),
         ("PUT", CONFIG, {"net": "virtio"}, {"net": UNKNOWN_NAME}),
-        ("PUT", CONFIG, {"tags": "DR RUN!"}, {"tags": "invalid format - value does not look like a valid pve-tag"}),
-        ("PUT", CONFIG, {"net1": "bridge=vmbr0"}, {"net1": f"invalid format - format error\nnet1.model: {MISSING}"}),
+        ("PUT", CONFIG, {"tags": "dr.run;-x"}, {"tags": "invalid format - invalid characters in tag\n"}),
+        ("PUT", CONFIG, {"net1": "bridge=vmbr0"}, {"net1": f"invalid format - format error\nnet1.model: {MISSING}\n"}),
         ("PUT", CONFIG, {"digest": "a" * 41}, {"digest": "value may only be 40 characters long"}),
         ("POST", REPLICATION, {"id": "100-0", "target": "pve2", "type": "local"}, {}),
         ("POST", REPLICATION, {"id": "100-0", "type": "local"}, {"target": MISSING}),
-        ("POST", REPLICATION, {"id": "1-0", "target": "pve2", "type": "local"}, {"id": "value does not match the regex pattern"}),
+        ("POST", REPLICATION, {"id": "1-0", "target": "pve2", "type": "local"}, {"id": NO_JOB}),
         ("PUT", "/cluster/replication/{id}", {"id": "100-0", "target": "pve2"}, {"target": UNKNOWN_NAME}),
         ("POST", CLONE, {"newid": "9200", "full": "1", "name": "luca_gestionale"}, {"name": NO_NAME}),
-        ("POST", CLONE, {"newid": "99"}, {"newid": "value must have a minimum value of 100"}),
+        ("POST", CLONE, {"newid": "99"}, {"newid": "invalid format - value does not look like a valid VM ID\n"}),
         ("POST", "/nodes/{node}/qemu/{vmid}/migrate", {"target": "pve2", "online": "1", "with-local-disks": "1"}, {}),
         ("POST", HA, {"sid": "vm:100", "state": "started"}, {}),
         ("POST", HA, {"sid": "vm:100", "state": "on"}, {"state": NO_STATE}),

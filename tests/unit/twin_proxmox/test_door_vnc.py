@@ -122,8 +122,8 @@ def test_a_console_shows_the_blue_screen_of_a_crashed_windows(own):
 def test_a_linux_guest_panics_in_white_on_black(own):
     own.world.crash(own.datacenter.copy_id_of(own.datacenter.guests[200]))
     row = own.by_token().nodes("pve2").qemu(200).vncproxy.post(websocket=1)
-    seen = Viewer(own, row, node="pve2", vmid=200, door="pve1")  # through the other node
-    seen.shake_hands(row["ticket"])  # without a password of its own, the ticket is it
+    seen = Viewer(own, row, node="pve2", vmid=200)
+    seen.shake_hands(row["ticket"])  # its first eight characters are the password
     assert share(seen.picture(), (0, 0, 0)) > 0.8
 
 
@@ -237,8 +237,29 @@ def test_a_console_wants_the_right_and_who_calls(own):
         own.by_token(own.doors.keys.assess).nodes("pve1").qemu(100).vncproxy.post(websocket=1)
 
 
+def test_a_console_is_where_it_was_asked_for(own):
+    """vncproxy is not proxied: the node that was asked listens, and reaches the guest's node by SSH."""
+    api = own.by_token(node="pve1")
+    row = api.nodes("pve2").qemu(200).vncproxy.post(websocket=1)
+    assert row["upid"].startswith("UPID:pve1:")
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        Viewer(own, row, node="pve2", vmid=200, door="pve2")
+    assert caught.value.status_code == 401
+    own.datacenter.fail_node("pve2")
+    row = api.nodes("pve2").qemu(200).vncproxy.post(websocket=1)
+    with pytest.raises((EOFError, websocket.WebSocketException)):
+        Viewer(own, row, node="pve2", vmid=200).shake_hands(row["password"])
+
+
+def test_a_console_is_for_the_one_who_asked(own):
+    row = own.by_password().nodes("pve1").qemu(100).vncproxy.post(websocket=1)
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        Viewer(own, row)
+    assert caught.value.status_code == 401
+
+
 def test_a_ticket_in_a_cookie_opens_it_too(own):
-    ticket = own.by_password().get_tokens()[0]
-    row = console(own)
+    api = own.by_password()
+    ticket, row = api.get_tokens()[0], api.nodes("pve1").qemu(100).vncproxy.post(websocket=1)
     seen = Viewer(own, row, header=[], cookie=f"PVEAuthCookie={quote(ticket, safe='')}")
     assert seen.shake_hands(row["password"]) == (pictures.WIDTH, pictures.HEIGHT)
