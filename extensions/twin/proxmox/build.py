@@ -192,7 +192,7 @@ class _Builder:
             guest=guest.vmid,
             target=target,
             source=guest.node,
-            schedule=self._wish.schedule(synced_s),
+            schedule=self._wish.schedule(synced_s, age_s),
         )
         datacenter.replication.jobs[job.id] = job
         state = datacenter.replication.state(guest.node, job.id)

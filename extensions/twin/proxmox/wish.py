@@ -44,22 +44,26 @@ class ProxmoxWish(SiteWish):
     vmids: dict[str, int] = field(default_factory=dict)  # by VM name
     node_names: dict[str, str] = field(default_factory=dict)  # the client's word -> the node's name
     vm_names: dict[str, str] = field(default_factory=dict)  # inventory hostname -> name, of those that were renamed
-    replicated_every_s: float = NIGHTLY_S
+    replicated_every_s: float | None = None  # None: nightly, and as late as the points say
     pve_timing: PveTiming | None = None  # None: as the guests' timing suggests
 
     def last_sync_age_s(self, point_ages_s: tuple[float, ...]) -> float:
-        """How old a replica is: as the newest of the client's points, or as fresh as the schedule would have made it."""
-        newest_s = min(point_ages_s, default=NIGHTLY_S)
-        return newest_s if newest_s <= self.replicated_every_s else self.replicated_every_s / 3
+        """How old a replica is: as the newest of the client's points, unless the schedule made a fresher one."""
+        newest_s = min(point_ages_s, default=NIGHTLY_S / 2)
+        every_s = self.replicated_every_s
+        return newest_s if every_s is None or newest_s <= every_s else every_s / 3
 
-    def schedule(self, last_run_s: float) -> str:
-        """A calendar event of systemd, in UTC, that last came due at ``last_run_s``."""
-        minutes = round(self.replicated_every_s / 60)
+    def schedule(self, last_run_s: float, age_s: float = 0.0) -> str:
+        """A calendar event of systemd, in UTC, that came due at ``last_run_s``, and not again in ``age_s`` since then."""
+        minutes = round((self.replicated_every_s or NIGHTLY_S) / 60)
         if minutes < 60:
             return f"*/{minutes}"
         if minutes < 1440:
             return f"*/{minutes // 60}:00"
-        return f"{dt.datetime.fromtimestamp(last_run_s, dt.UTC):%H:%M}"
+        moment = dt.datetime.fromtimestamp(last_run_s, dt.UTC)
+        # a replica that is older than a night was forgotten in a weekly schedule
+        day = f"{moment:%a} ".lower() if age_s > NIGHTLY_S else ""
+        return f"{day}{moment:%H:%M}"
 
 
 def proxmox_wish(
@@ -89,11 +93,10 @@ def proxmox_wish(
             f"{place}: both ends are the node {ends['production'].node!r}; name two nodes in dr_site or under nodes"
         )
     renamed = {wish.production.node: ends["production"].node, wish.replica.node: ends["replica"].node}
-    every_s = seconds(words.get("replicated_every", NIGHTLY_S), f"{place}: replicated_every")
-    if every_s < 60 or (every_s < 3600 and 3600 % every_s) or (every_s >= 3600 and NIGHTLY_S % every_s):
-        raise BadInventory(
-            f"{place}: replicated_every is {words['replicated_every']!r}; write such as 1m, 15m, 1h or 24h"
-        )
+    said_every = words.get("replicated_every")
+    every_s = None if said_every is None else seconds(said_every, f"{place}: replicated_every")
+    if every_s is not None and not _is_schedulable(every_s):
+        raise BadInventory(f"{place}: replicated_every is {said_every!r}; write such as 1m, 15m, 1h or 24h")
     new_names = {vm.vm: names_of_vms[vm.host] for vm in wish.vms}
 
     def vm_name(said: str) -> str:
@@ -121,6 +124,12 @@ def proxmox_wish(
         replicated_every_s=every_s,
         pve_timing=pve_timing,
     )
+
+
+def _is_schedulable(every_s: float) -> bool:
+    """A part of an hour in whole minutes, a part of a day in whole hours, or a day."""
+    whole = (60.0, 3600.0) if every_s < 3600 else (3600.0, NIGHTLY_S)
+    return every_s >= 60 and every_s % whole[0] == 0 and whole[1] % every_s == 0
 
 
 def _end(wish: SiteWish, end: str, node: str | None, words: dict[str, t.Any], place: str) -> End:

@@ -37,6 +37,7 @@ VMID = {"dc01": 100, "gestionale": 101, "files01": 102, "magazzino": 103}
 def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxmoxLab]:
     with ProxmoxLab.start(LUCA, timing=QUICK, state_dir=tmp_path_factory.mktemp("lab"), has_ssh=True) as lab:
         yield lab
+        assert lab.schema is None or lab.schema.violations == [], "replies that PVE's own schema does not allow"
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ def test_arguments_go_before_the_lab_file(tmp_path: Path) -> None:
         ({"proxmox": {"vmids": {"noone": 100}}}, "vmids: unknown noone; the inventory knows one"),
         ({"proxmox": {"vmids": {"one": 7}}}, "one is 7; write a number from 100"),
         ({"proxmox": {"vmids": {"one": True}}}, "one is True; write a number from 100"),
+        ({"proxmox": {"replicated_every": "5h"}}, "replicated_every is '5h'; write such as"),
         ({"proxmox": {"replicated_every": "7m"}}, "replicated_every is '7m'; write such as"),
         ({"proxmox": {"storage": "tank/a"}}, "the production storage is 'tank/a'"),
         ({"isolated_networks": ["a network far too long"]}, "isolated_networks is 'a network far too long'"),
@@ -114,10 +115,17 @@ def test_a_vm_whose_name_proxmox_does_not_take_is_refused_by_name(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("every", "point_ages_s", "age_s"),
-    [("24h", (25200.0, 111600.0), 25200.0), ("15m", (25200.0,), 300.0), ("15m", (60.0,), 60.0), ("24h", (), 86400.0)],
+    [
+        (None, (25200.0, 111600.0), 25200.0),
+        (None, (176400.0,), 176400.0),
+        ("24h", (176400.0,), 28800.0),
+        ("15m", (25200.0,), 300.0),
+        ("15m", (60.0,), 60.0),
+        (None, (), 43200.0),
+    ],
 )
 def test_a_replica_is_as_old_as_the_client_says_or_as_fresh_as_the_schedule_makes_it(
-    tmp_path: Path, every: str, point_ages_s: tuple[float, ...], age_s: float
+    tmp_path: Path, every: str | None, point_ages_s: tuple[float, ...], age_s: float
 ) -> None:
     assert shaped(tmp_path, {"proxmox": {"replicated_every": every}}).last_sync_age_s(point_ages_s) == age_s
 
@@ -129,3 +137,11 @@ def test_a_schedule_comes_due_as_often_as_wished(tmp_path: Path, every: str, sec
     first_s = calendar.next_after_s(ran_s)
     assert calendar.next_after_s(first_s) - first_s == seconds
     assert first_s - ran_s <= seconds
+
+
+@pytest.mark.parametrize("age_s", [25200.0, 86400.0, 90000.0, 176400.0, 500_000.0])
+def test_a_replica_stays_as_old_as_the_client_says(tmp_path: Path, age_s: float) -> None:
+    """Its schedule must not come due while the lab begins."""
+    now_s = 1_786_780_800.0
+    calendar = Calendar.parse(shaped(tmp_path).schedule(now_s - age_s, age_s))
+    assert calendar.next_after_s(now_s - age_s) >= now_s
