@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -289,6 +290,66 @@ def test_failing_replication_is_told_without_addresses(door, cluster, open_site,
     notes = open_site(cluster.open(door)).read().production.notes
     assert any(words in note for note in notes), notes
     assert not any("10.99" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({}, {"last_sync_at_s": SYNCED_S, "next_sync_at_s": SYNCED_S + 900, "failures": 0, "is_running": False}),
+        ({"pid": 4711}, {"is_running": True}),
+        ({"last_sync": 0, "last_try": 0}, {"last_sync_at_s": None, "last_try_at_s": None}),
+        ({"last_try": SYNCED_S + 60}, {"last_sync_at_s": SYNCED_S, "last_try_at_s": SYNCED_S + 60}),
+        ({"next_sync": 0, "fail_count": 2, "error": "x"}, {"next_sync_at_s": None, "failures": 2, "error": "x"}),
+        ({"next_sync": 1}, {"next_sync_at_s": None}),
+        ({"guest": "100", "last_sync": f"{SYNCED_S}"}, {"last_sync_at_s": SYNCED_S}),
+    ],
+)
+def test_a_jobs_state_is_read_as_its_owner_tells_it(door, cluster, open_site, change, shown):
+    cluster.told["pve1"][0] |= change
+    site = open_site(cluster.open(door))
+    found = site.replication(resolve.resolve(site.read(), vm="gestionale"))
+    assert {key: getattr(found, key) for key in shown} == shown
+    assert (found.job, found.source, found.target, found.schedule) == ("100-0", "pve1", "pve2", "*/15")
+
+
+def test_a_disabled_job_has_no_next_run_whatever_its_state_says(door, cluster, open_site):
+    cluster.jobs[0]["disable"] = "1"
+    site = open_site(cluster.open(door))
+    found = site.replication(resolve.resolve(site.read(), vm="gestionale"))
+    assert (found.is_enabled, found.next_sync_at_s) == (False, None)
+
+
+def test_a_job_without_a_source_is_of_the_node_that_owns_the_guest(door, cluster, open_site):
+    for row in (cluster.jobs[0], cluster.told["pve1"][0]):
+        del row["source"]
+    assert by_id(open_site(cluster.open(door)).read().production)["replica:100"].host == "pve2"
+
+
+def test_a_containers_job_disturbs_nobody(door, cluster, open_site):
+    cluster.jobs.append({"id": "200-0", "guest": 200, "type": "local", "target": "pve2", "source": "pve1"})
+    end = open_site(cluster.open(door)).read().production
+    assert "replica:200" not in by_id(end)
+    assert not any("200" in note for note in end.notes)
+
+
+def test_a_vm_in_no_backup_job_is_told_in_a_close_read(door, cluster, open_site):
+    cluster.open(door).script["GET /cluster/backup-info/not-backed-up"] = Say(
+        [{"vmid": 101, "name": "dc01", "type": "qemu"}]
+    )
+    site = open_site(door)
+    assert "dc01 is in no backup job" in site.read(deep=("100",)).production.notes
+    assert not site.read().production.notes
+
+
+def test_a_thousand_vms_are_no_thousand_calls_and_no_long_sum(door, cluster, open_site):
+    for vmid in range(1000, 2000):
+        cluster.resources.append(vm_row(vmid, f"vm{vmid}", "pve1"))
+        cluster.jobs.append({"id": f"{vmid}-0", "guest": vmid, "type": "local", "target": "pve2", "source": "pve1"})
+        cluster.told["pve1"].append(SYNC | {"id": f"{vmid}-0", "guest": vmid})
+    began_s = time.process_time()
+    end = open_site(cluster.open(door)).read().production
+    assert time.process_time() - began_s < 1.0
+    assert (end.calls, len(end.vms)) == (4, 2004)
 
 
 def test_a_disabled_job_is_told_unless_a_run_of_ours_holds_it(door, cluster, open_site):
