@@ -141,16 +141,18 @@ class Playbook:
             "tasks": self._tasks,
         }
         path.write_text(json.dumps([play]), encoding="utf-8")
-        env = {
-            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([os.environ["ANSIBLE_COLLECTIONS_PATH"], PEERS]),
-            "REQUESTS_CA_BUNDLE": self._stranger.ca_path,
-        }
-        self.result = bench.play(str(path), env=env)
+        self.result = bench.play(str(path), env=environment(self._stranger))
         rows = {row.task: {**row.result, "failed": row.status not in ("ok", "skipped")} for row in self.result.rows}
         assert self.result.rc == 0, self.result.text[-3000:]
         wanted = [str(task["name"]) for task in self._tasks]
         assert set(wanted) <= set(rows), f"never played: {set(wanted) - set(rows)}\n{self.result.text[-3000:]}"
         return rows
+
+
+def environment(stranger: Stranger) -> dict[str, str]:
+    """What Ansible needs to find the peers' collections and to trust the lab's authority."""
+    found = os.pathsep.join([os.environ["ANSIBLE_COLLECTIONS_PATH"], PEERS])
+    return {"ANSIBLE_COLLECTIONS_PATH": found, "REQUESTS_CA_BUNDLE": stranger.ca_path}
 
 
 def where_peers_are() -> str:

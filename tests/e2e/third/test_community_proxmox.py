@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.ferragosto.dr.tests.e2e.third.kit import PEERS, Playbook, Stranger
+from ansible_collections.ferragosto.dr.tests.e2e.third.kit import PEERS, Playbook, Stranger, environment
 
 pytestmark = pytest.mark.usefixtures("_peers")
 
@@ -203,3 +206,36 @@ def test_refusals_reach_the_modules_in_the_words_that_they_know(stranger: Strang
     assert stranger.guest("solo").node == stranger.production
     assert stranger.is_on("solo")
     assert stranger.guest("spare").snapshots == {}
+
+
+def test_the_inventory_plugin_finds_the_site_as_it_is(stranger: Stranger, tmp_path: Path) -> None:
+    client, vmid = stranger.by_token(), stranger.vmid("solo")
+    client.nodes(stranger.production).qemu(vmid).config.put(tags="clinic")
+    stranger.bench.control.power_off("spare")
+    source = tmp_path / "clinic.proxmox.yml"
+    words = {
+        "plugin": "community.proxmox.proxmox",
+        "url": stranger.url().removesuffix("/api2/json"),
+        "user": stranger.key.user,
+        "token_id": stranger.key.token_id,
+        "token_secret": stranger.key.secret,
+        "validate_certs": True,
+        "want_facts": True,
+        "qemu_extended_statuses": True,
+    }
+    source.write_text(json.dumps(words), encoding="utf-8")
+    command = [sys.executable, "-m", "ansible.cli.inventory", "-i", str(source), "--list"]
+    env = {**os.environ, **environment(stranger)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=env)
+    found = json.loads(done.stdout, object_hook=lambda row: row.get("__ansible_unsafe", row))
+
+    on = {vm.vm for vm in stranger.lab.wish.vms if stranger.is_on(vm.vm)}
+    assert "solo" in on
+    assert "spare" not in on
+    assert set(found["proxmox_all_running"]["hosts"]) >= on
+    assert "spare" in found["proxmox_all_stopped"]["hosts"]
+    assert set(found["proxmox_nodes"]["hosts"]) == {stranger.production, stranger.replica}
+    solo = found["_meta"]["hostvars"]["solo"]
+    assert (solo["proxmox_vmid"], solo["proxmox_node"]) == (vmid, stranger.production)
+    assert (solo["proxmox_qmpstatus"], solo["proxmox_tags_parsed"]) == ("running", ["clinic"])
+    assert {row["name"] for row in solo["proxmox_agent_interfaces"]} >= {"lo", "eth0"}

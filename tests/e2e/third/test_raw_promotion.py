@@ -14,6 +14,7 @@ from proxmoxer import ResourceException  # type: ignore[import-untyped]
 from proxmoxer.tools import Tasks  # type: ignore[import-untyped]
 
 from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
+from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench
 from ansible_collections.ferragosto.dr.tests.e2e.third.judge import Judge
 from ansible_collections.ferragosto.dr.tests.e2e.third.kit import Stranger
 
@@ -104,6 +105,25 @@ def test_backup_is_restored_beside_the_original(stranger: Stranger, judge: Judge
     assert hand.there.qemu(new).status.current.get()["status"] == "stopped"
     hand.done(hand.there.qemu.delete(new, purge=1))
     assert stranger.lab.world.serving_copy("db").host == stranger.production
+
+
+def test_our_own_recovery_says_and_hears_nothing_that_the_schema_does_not_know(pve_ssh: PveBench, judge: Judge) -> None:
+    """The collection is no third party; the validators are."""
+    pve_ssh.control.corrupt("solo", since_s=3600)
+    policy = pve_ssh.policy(promotion="clone", migrate_home="auto")
+    ended = pve_ssh.play("recover", limit="solo.clinic", extra={"dr_policy": policy})
+    assert ended.rc == 0, ended.text
+    made = {call for call in judge.judged if not call.startswith("GET")}
+    assert made >= {
+        "PUT /cluster/replication/{id}",
+        "POST /nodes/{node}/qemu",
+        "POST /nodes/{node}/qemu/{vmid}/clone",
+        "PUT /nodes/{node}/qemu/{vmid}/config",
+        "POST /nodes/{node}/qemu/{vmid}/status/start",
+        "DELETE /nodes/{node}/qemu/{vmid}",
+        "POST /nodes/{node}/qemu/{vmid}/migrate",
+    }
+    assert judge.violations == []
 
 
 def answers(call: t.Callable[[], t.Any]) -> bool:
