@@ -25,7 +25,7 @@ _TASK_S = 120.0  # real time within which a person's own task must end
 class Control(BaseControl):
     VERBS = BaseControl.VERBS | frozenset(
         "backup_now certificate clear_rules clock_skew connect_nics dead_agent disconnect_nics endpoint_down endpoint_up "
-        "full_storage host_back host_lost job kill_sessions lock power_off power_on quorum refuse_power_off "
+        "full_storage host_back host_lost job kill_sessions lock plan power_off power_on quorum refuse_power_off "
         "replication_error rule rules run_job snapshot snapshots tasks unlock".split()
     )
     _lab: ProxmoxLab
@@ -173,6 +173,10 @@ class Control(BaseControl):
         if vm is not None:
             more["vmid"] = self._guest(vm, role)[1].vmid
         return self._lab.doors.faults.add(method=method, action=action, **more)
+
+    def plan(self, faults: list[dict[str, t.Any]]) -> list[int]:
+        """Add a whole fault plan, or none of it; each row as the words of ``rule``."""
+        return self._lab.doors.faults.load(faults)
 
     def clear_rules(self, rule: int = 0) -> None:
         """Forget one rule, or all; what has happened to the site stays."""

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
-from ansible_collections.ferragosto.dr.extensions.twin.inventory import SiteWish
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import BadInventory, SiteWish
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.animator import Animator
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import Keys
@@ -19,6 +19,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.proxmox.build import buil
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.control import Control
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Guest
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.happenings import NoTarget
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import Schema
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.server import Doors
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.ssh import SshClient
@@ -172,12 +173,14 @@ class ProxmoxLab(Lab):
         return {"endpoints": {node: self.doors.endpoint(node)[1] for node in self.doors.nodes}}
 
     def _open_endpoints(self) -> None:
-        self._begin()
-        self.doors.open()
-
-    def _begin(self) -> None:
+        """Let the guests live and clients in; the plan of the lab file is in force from the first call on."""
         if self._animator is not None:
             self._animator.start()
+        try:
+            self.doors.faults.load(self.wish.faults)
+        except NoTarget as missing:
+            raise BadInventory(f"{self.wish.where}: proxmox: faults: {missing}") from None
+        self.doors.open()
 
     def reset(self) -> None:
         """Bring the site back to its first state: addresses and keys stay, the fault plan and the world are new."""
@@ -189,8 +192,7 @@ class ProxmoxLab(Lab):
             self._stand_up()
             self.doors.move_to(self.datacenters)
             self.pages.move_to(self.world)
-            self._begin()
-            self.doors.open()
+            self._open_endpoints()
 
     def settle_doors(self) -> None:
         """Return when the doors of lost nodes are shut, and those of returned nodes open."""

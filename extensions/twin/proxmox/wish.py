@@ -19,12 +19,13 @@ from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     refuse_unknown,
     seconds,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import BadFault, read_fault
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.timing import PveTiming
 
 LAYOUTS = ("cluster", "standalone")
 STORAGE, BRIDGE, BACKUPS = "local-zfs", "vmbr0", "pbs"
 NIGHTLY_S = 86400.0
-_WORDS = "backups bridge cluster layout nodes qdevice replicated_every ssh storage vmids".split()
+_WORDS = "backups bridge cluster faults layout nodes qdevice replicated_every ssh storage vmids".split()
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 _VM_NAME = re.compile(rf"{_NODE.pattern}(\.{_NODE.pattern})*")
 _STORAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
@@ -45,6 +46,7 @@ class ProxmoxWish(SiteWish):
     node_names: dict[str, str] = field(default_factory=dict)  # the client's word -> the node's name
     vm_names: dict[str, str] = field(default_factory=dict)  # inventory hostname -> name, of those that were renamed
     replicated_every_s: float | None = None  # None: nightly, and as late as the points say
+    faults: tuple[dict[str, t.Any], ...] = ()  # the plan that the lab begins with, see faults.py
     pve_timing: PveTiming | None = None  # None: as the guests' timing suggests
 
     def last_sync_age_s(self, point_ages_s: tuple[float, ...]) -> float:
@@ -122,8 +124,23 @@ def proxmox_wish(
         node_names=renamed,
         vm_names={vm.host: names_of_vms[vm.host] for vm in wish.vms if names_of_vms[vm.host] != vm.vm},
         replicated_every_s=every_s,
+        faults=_faults(words.get("faults"), f"{place}: faults"),
         pve_timing=pve_timing,
     )
+
+
+def _faults(given: t.Any, place: str) -> tuple[dict[str, t.Any], ...]:
+    rows = given or []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadInventory(
+            f"{place} is {given!r}: write a list of mappings such as {{action: full_storage, target: pbs}}"
+        )
+    try:
+        for row in rows:
+            read_fault(row)
+    except BadFault as bad:
+        raise BadInventory(f"{place}: {bad}") from None
+    return tuple(rows)
 
 
 def _is_schedulable(every_s: float) -> bool:

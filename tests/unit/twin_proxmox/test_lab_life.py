@@ -312,6 +312,24 @@ def test_an_unknown_word_is_refused_before_anything_starts(tmp_path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+def test_a_lab_file_s_faults_are_in_force_at_the_first_call_and_after_a_reset(tmp_path) -> None:
+    plan = "{action: error_before, method: GET, path: /version, status: 596, text: Broken pipe}"
+    dead = "{action: dead_agent, target: '100'}"
+    (tmp_path / "lab.yml").write_text(f"proxmox: {{faults: [{plan}, {dead}]}}\n", encoding="utf-8")
+    with ProxmoxLab.start(LUCA, lab_file=tmp_path / "lab.yml", timing=QUICK, state_dir=tmp_path / "state") as lab:
+        for again in (False, True):
+            if again:
+                lab.reset()
+            with pytest.raises(ResourceException, match="596"):
+                api(lab).version.get()
+            api(lab).version.get()
+            with pytest.raises(ResourceException, match="QEMU guest agent is not running"):
+                api(lab).nodes("esx1").qemu(100).agent.ping.post()
+    (tmp_path / "lab.yml").write_text("proxmox: {faults: [{action: dead_node, target: pve9}]}\n", encoding="utf-8")
+    with pytest.raises(BadInventory, match="faults: no node 'pve9'; there are esx1, esx2"):
+        ProxmoxLab.start(LUCA, lab_file=tmp_path / "lab.yml", timing=QUICK, state_dir=tmp_path / "other")
+
+
 def test_two_standalone_nodes_share_nothing_but_their_backups(tmp_path) -> None:
     with ProxmoxLab.start(LUCA, timing=QUICK, state_dir=tmp_path, layout="standalone") as lab:
         first, second = api(lab), api(lab, "replica")

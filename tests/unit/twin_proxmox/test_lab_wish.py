@@ -84,6 +84,8 @@ def test_arguments_go_before_the_lab_file(tmp_path: Path) -> None:
         ({"proxmox": {"vmids": {"one": True}}}, "one is True; write a number from 100"),
         ({"proxmox": {"replicated_every": "5h"}}, "replicated_every is '5h'; write such as"),
         ({"proxmox": {"replicated_every": "7m"}}, "replicated_every is '7m'; write such as"),
+        ({"proxmox": {"faults": [{"action": "explode"}]}}, "faults: unknown action 'explode'; there are latency"),
+        ({"proxmox": {"faults": {"action": "latency"}}}, "faults is .*: write a list of mappings"),
         ({"proxmox": {"storage": "tank/a"}}, "the production storage is 'tank/a'"),
         ({"isolated_networks": ["a network far too long"]}, "isolated_networks is 'a network far too long'"),
         ({"story": {"vm": "noone", "rotten_since": "1h"}}, "story: no VM 'noone' in the inventory; there are one"),
