@@ -54,7 +54,13 @@ def layer_of(name: str) -> str:
     match name.split("."):
         case ["plugins", "module_utils", "module", *_]:
             return "module.py"
-        case ["plugins", "module_utils", "providers"] | ["plugins", "module_utils", "providers", "registry", *_]:
+        case ["plugins", "module_utils", "providers"] | [
+            "plugins",
+            "module_utils",
+            "providers",
+            "registry" | "readers",
+            *_,
+        ]:
             return "registry"
         case ["plugins", "module_utils", "providers", *_]:
             return "provider"
@@ -105,7 +111,7 @@ def violations(path: str, source: str) -> list[str]:
             if call == "open" or re.search(r"\bdate(time)?\.(now|utcnow|today)$", call):
                 found.append(f"core calls {call}()")
         if isinstance(node, ast.Constant) and node.value in PROVIDERS and layer not in ("registry", "provider"):
-            found.append(f"{layer} knows the provider {node.value!r}, which registry.py alone may name")
+            found.append(f"{layer} knows the provider {node.value!r}, which the registry alone may name")
     return found
 
 

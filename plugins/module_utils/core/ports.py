@@ -100,24 +100,31 @@ class Former:
     current_point: str | None = None
 
 
-class Site(t.Protocol):
-    """One open site of any provider. Reads give our model; acts are lists of Steps for ``run_steps``.
-
-    Every method raises SiteUnreachable when an endpoint does not answer (``read`` does not: it says so in the reading)
-    and ProviderFault for the vendor's errors.
-    """
+class Reader(t.Protocol):
+    """One open site of any provider, as far as a fleet scan needs it."""
 
     name: str
     provider: str
-    drives_replication: bool  # the platform's own jobs: a promotion stops them itself
 
-    # reads
     def read(self, deep: Container[str] = ()) -> SiteReading:
         """Read hosts and VMs of both ends; an end that does not answer becomes a reading with ``error``.
 
         The VMs named in ``deep`` (name or id) come with their NICs and guests where a bulk read does not bring them.
         """
 
+    def close(self) -> None: ...
+
+
+class Site(Reader, t.Protocol):
+    """One open site of any provider. Reads give our model; acts are lists of Steps for ``run_steps``.
+
+    Every method raises SiteUnreachable when an endpoint does not answer (``read`` does not: it says so in the reading)
+    and ProviderFault for the vendor's errors.
+    """
+
+    drives_replication: bool  # the platform's own jobs: a promotion stops them itself
+
+    # reads
     def refresh(self, vm: Vm) -> Vm:
         """Read one copy again, with ``has_autostart`` and ``has_ha``."""
 

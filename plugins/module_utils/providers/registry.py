@@ -2,14 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one file that knows the names of the providers."""
+"""The one place that knows the names of the providers, together with readers.py."""
 
 from __future__ import annotations
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, Progress, Site, SiteSpec
-
-PROVIDERS = ("vsphere", "proxmox")
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.readers import unknown_provider
 
 
 def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
@@ -23,9 +21,5 @@ def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
             from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.site import ProxmoxSite
 
             return ProxmoxSite(spec, clock=clock, progress=progress)
-        case unknown:
-            raise BadInput(
-                what=f"open site {spec.name}",
-                why=f"dr_site.provider is '{unknown}'",
-                next=f"set it to one of: {', '.join(PROVIDERS)}",
-            )
+        case _:
+            raise unknown_provider(spec)

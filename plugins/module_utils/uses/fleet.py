@@ -24,7 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.options import as_site
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.registry import open_site
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.readers import open_reader
 
 Row: t.TypeAlias = "dict[str, t.Any]"
 
@@ -54,7 +54,7 @@ def _hurried(spec: SiteSpec, deadline_s: float) -> SiteSpec:
 
 
 def _read(spec: SiteSpec, clock: Clock) -> SiteReading:
-    site = open_site(spec, clock=clock, progress=lambda _text: None)
+    site = open_reader(spec, clock=clock, progress=lambda _text: None)
     try:
         return site.read()
     finally:

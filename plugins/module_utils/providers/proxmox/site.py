@@ -2,85 +2,42 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The Proxmox VE site: two nodes of one cluster, read through whichever answers, or two nodes that stand alone."""
+"""The Proxmox VE site: what is asked of single VMs, and all that acts on them, through the endpoints of its reading half."""
 
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
-    BadInput,
-    ProviderFault,
-    SiteUnreachable,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
-    EndpointReading,
     Event,
     Pair,
     RecoveryPoint,
     Replication,
-    SiteReading,
     Vm,
     Way,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
-    Clock,
-    EndpointSpec,
-    Former,
-    GuestWait,
-    Progress,
-    SiteSpec,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, GuestWait
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, survey
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.read import View
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.reader import ProxmoxReader, key_of
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import Ends
 
 _USUAL = Deadlines()
-HEDGE_S = 1.5  # so long the first endpoint may be silent before the second one is asked as well
 SETTLE_S = 5.0  # the agent of a guest that goes down may answer for some seconds more
-_Key: t.TypeAlias = "tuple[str, str, str]"
-_MISSING = (SiteUnreachable, ProviderFault)
 
 
-class ProxmoxSite:
+class ProxmoxSite(ProxmoxReader):
     """Implements ``core.ports.Site``."""
 
-    provider = "proxmox"
     drives_replication = True
 
-    def __init__(self, spec: SiteSpec, *, clock: Clock, progress: Progress) -> None:
-        self.name = spec.name
-        self.clock = clock
-        self._spec = spec
-        self._production = Client(spec.production, clock=clock, progress=progress)
-        self._replica = (
-            self._production
-            if _account(spec.production) == _account(spec.replica)
-            else Client(spec.replica, clock=clock, progress=progress)
-        )
-        self._owners: dict[_Key, Client] = {}
-        self._views: dict[Client, View] = {}
-
     # --- reads --------------------------------------------------------------------------------------------------------
-
-    def read(self, deep: Container[str] = ()) -> SiteReading:
-        self._views.clear()
-        if self._production is self._replica:
-            production, replica = self._through(self._production, deep)
-        else:
-            production, replica = self._both(deep)
-        self._owners = {}
-        for end, client in ((replica, self._speaker(replica)), (production, self._speaker(production))):
-            self._owners.update((_key(vm), client) for vm in end.vms)
-        return SiteReading(name=self.name, provider=self.provider, production=production, replica=replica)
 
     def refresh(self, vm: Vm) -> Vm:
         if not vm.handle:
@@ -89,7 +46,7 @@ class ProxmoxSite:
             return next(found, vm)
         client = self._client(vm)
         fresh = read.refresh(client, vm)
-        self._owners[_key(fresh)] = client
+        self._owners[key_of(fresh)] = client
         return fresh
 
     def events(self, vm: Vm, since_s: float) -> tuple[Event, ...]:
@@ -220,101 +177,13 @@ class ProxmoxSite:
             self._ends(), pair, state=state, run_id=run_id, is_loss_accepted=is_loss_accepted, within_s=within_s
         )
 
-    def close(self) -> None:
-        self._production.close()
-        if self._replica is not self._production:
-            self._replica.close()
-
-    # --- reading both ends --------------------------------------------------------------------------------------------
-
-    def _both(self, deep: Container[str]) -> tuple[EndpointReading, EndpointReading]:
-        """Read two endpoints: one of them alone where they are of one cluster, for both show all of it."""
-        home, away = self._spec.production.node, self._spec.replica.node
-        pool = ThreadPoolExecutor(max_workers=2)
-        try:
-            asked = pool.submit(self._production.get, "/cluster/status")
-            try:
-                status: t.Any = asked.result(timeout=HEDGE_S)
-            except TimeoutError:
-                status = None
-            except _MISSING:
-                status = None
-            if survey.is_member(status, away):
-                found = self._through(self._production, deep, status=status)
-                if found[0].is_reachable:
-                    return found
-            other = self._status_of(self._replica)
-            if survey.is_member(other, home):
-                note = f"{self._production.address} does not answer: read through {self._replica.address}"
-                production, replica = self._through(self._replica, deep, status=other)
-                return replace(production, notes=(note, *production.notes)), replica
-            later = pool.submit(self._alone, self._replica, deep, status=other)
-            mine = self._alone(self._production, deep, status=status)
-            theirs = later.result()
-            return self._apart(mine, theirs)
-        finally:
-            pool.shutdown(wait=False)
-
-    def _through(
-        self, client: Client, deep: Container[str], *, status: object = None
-    ) -> tuple[EndpointReading, EndpointReading]:
-        """Read one endpoint that stands for both."""
-        home, away = self._spec.production.node, self._spec.replica.node
-        found = self._alone(client, deep, status=status)
-        if isinstance(found, EndpointReading):
-            return replace(found, node=home), replace(found, node=away)
-        seen, calls = found
-        one = read.reading(client, seen, node=home, replica_node=away, calls=calls)
-        return one, replace(one, node=away)
-
-    def _alone(
-        self, client: Client, deep: Container[str], *, status: object = None
-    ) -> EndpointReading | tuple[View, int]:
-        """Raises BadInput for what a person must correct first: a wrong token is no sign of a dead host."""
-        started_s, calls = self.clock.now_s(), client.calls
-        node = self._spec.production.node if client is self._production else self._spec.replica.node
-        try:
-            seen = read.view(client, status=status, deep=deep, replica_node=self._spec.replica.node)
-        except _MISSING as cause:
-            made = client.calls - calls
-            return read.no_reading(client, node=node, started_s=started_s, calls=made, error=cause)
-        self._views[client] = seen
-        # The status was read before, by one call
-        return seen, client.calls - calls + (status is not None)
-
-    def _apart(
-        self, mine: EndpointReading | tuple[View, int], theirs: EndpointReading | tuple[View, int]
-    ) -> tuple[EndpointReading, EndpointReading]:
-        """Make the readings of two nodes that stand alone: the replica's end shows the backups of the other's VMs."""
-        home, away = self._spec.production.node, self._spec.replica.node
-        production_vms: Sequence[Vm] = ()
-        if isinstance(mine, EndpointReading):
-            production = mine
-        else:
-            seen, calls = mine
-            production_vms = seen.vms
-            production = read.reading(self._production, seen, node=home, replica_node=away, calls=calls)
-        if isinstance(theirs, EndpointReading):
-            return production, theirs
-        seen, calls = theirs
-        replica = read.reading(
-            self._replica, seen, node=away, replica_node=away, calls=calls, production=production_vms
-        )
-        return production, replica
-
-    def _status_of(self, client: Client) -> object:
-        try:
-            return client.get("/cluster/status")
-        except _MISSING:
-            return None
-
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _client(self, vm: Vm) -> Client:
         """Return the endpoint that shows this VM; two nodes that stand alone may well use the same number."""
         if self._production is self._replica:
             return self._production
-        owner = self._owners.get(_key(vm))
+        owner = self._owners.get(key_of(vm))
         if owner is not None:
             return owner
         ends = {self._spec.production.node: self._production, self._spec.replica.node: self._replica}
@@ -335,9 +204,6 @@ class ProxmoxSite:
             return Ends(production=only, replica=only, spec=self._spec)
         return Ends(production=self._production, replica=self._replica, spec=self._spec)
 
-    def _speaker(self, end: EndpointReading) -> Client:
-        return self._replica if end.address == self._replica.address else self._production
-
     def _any_client(self) -> Client:
         """Return an endpoint that answered the last read; the replica's, for the other may be dead."""
         return next((c for c in (self._replica, self._production) if c in self._views), self._replica)
@@ -347,11 +213,3 @@ class ProxmoxSite:
         seen = self._views.get(client)
         online = [name for name, is_up in seen.survey.nodes.items() if is_up] if seen is not None else []
         return tuple(dict.fromkeys([*([vm.host] if not online or vm.host in online else []), *online]))
-
-
-def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None, str | None]:
-    return spec.api_host.lower(), spec.api_port, spec.api_user, spec.api_token_id
-
-
-def _key(vm: Vm) -> _Key:
-    return vm.id, vm.handle, vm.host

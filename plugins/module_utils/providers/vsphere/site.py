@@ -2,14 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The vSphere site: both ends of it, each read and acted upon through its own session, or through one they share."""
+"""The vSphere site: what is asked of single VMs, and all that acts on them, through the sessions of its reading half."""
 
 from __future__ import annotations
 
-import typing as t
-from collections.abc import Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, Refused, SiteUnreachable
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
@@ -17,67 +14,32 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Pair,
     RecoveryPoint,
     Replication,
-    SiteReading,
     Vm,
     Way,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
-    Clock,
-    EndpointSpec,
-    Former,
-    GuestWait,
-    Progress,
-    SiteSpec,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, Former, GuestWait
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import edition, health
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import read_endpoint, refresh
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import refresh
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.reader import VsphereReader, key_of
 
 _USUAL = Deadlines()
 SETTLE_S = 5.0  # a heartbeat can stay green for some seconds after a reset
-_Key: t.TypeAlias = "tuple[str, str, str]"
 
 
-class VsphereSite:
+class VsphereSite(VsphereReader):
     """Implements ``core.ports.Site``."""
 
-    provider = "vsphere"
     drives_replication = False
 
-    def __init__(self, spec: SiteSpec, *, clock: Clock, progress: Progress) -> None:
-        self.name = spec.name
-        self.clock = clock
-        self._spec = spec
-        self._production = Client(spec.production, clock=clock, progress=progress)
-        self._replica = (
-            self._production
-            if _account(spec.production) == _account(spec.replica)
-            else Client(spec.replica, clock=clock, progress=progress)
-        )
-        self._owners: dict[_Key, Client] = {}
-
     # --- reads --------------------------------------------------------------------------------------------------------
-
-    def read(self, deep: Container[str] = ()) -> SiteReading:
-        production_node, replica_node = self._spec.production.node, self._spec.replica.node
-        if self._production is self._replica:
-            production = read_endpoint(self._production, node=production_node, clock=self.clock)
-            replica = replace(production, node=replica_node)
-        else:
-            with ThreadPoolExecutor(max_workers=2) as both:
-                later = both.submit(read_endpoint, self._replica, node=replica_node, clock=self.clock)
-                production = read_endpoint(self._production, node=production_node, clock=self.clock)
-                replica = later.result()
-        self._owners = {_key(vm): self._replica for vm in replica.vms}
-        self._owners.update((_key(vm), self._production) for vm in production.vms)
-        return SiteReading(name=self.name, provider=self.provider, production=production, replica=replica)
 
     def refresh(self, vm: Vm) -> Vm:
         client = self._client(vm)
         fresh = refresh(client, vm)
-        self._owners[_key(fresh)] = client
+        self._owners[key_of(fresh)] = client
         return fresh
 
     def events(self, vm: Vm, since_s: float) -> tuple[Event, ...]:
@@ -194,18 +156,13 @@ class VsphereSite:
             next="use that product's console, or dr_policy.job_hook to disable the job before a promotion",
         )
 
-    def close(self) -> None:
-        self._production.close()
-        if self._replica is not self._production:
-            self._replica.close()
-
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _client(self, vm: Vm) -> Client:
         """Return the session in which this VM was seen; two standalone hosts may well use the same handle."""
         if self._production is self._replica:
             return self._production
-        owner = self._owners.get(_key(vm))
+        owner = self._owners.get(key_of(vm))
         if owner is not None:
             return owner
         ends = {self._spec.production.node: self._production, self._spec.replica.node: self._replica}
@@ -229,11 +186,3 @@ def _replica_of(pair: Pair) -> Vm:
             next="check dr_replica of this VM and dr_site.replica",
         )
     return pair.replica
-
-
-def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None]:
-    return spec.api_host.lower(), spec.api_port, spec.api_user
-
-
-def _key(vm: Vm) -> _Key:
-    return vm.id, vm.handle, vm.host

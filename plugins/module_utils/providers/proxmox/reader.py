@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The reading half of a Proxmox VE site: two nodes of one cluster, read through whichever answers, or two that stand alone."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, SiteUnreachable
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, SiteReading, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress, SiteSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, survey
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.read import View
+
+HEDGE_S = 1.5  # so long the first endpoint may be silent before the second one is asked as well
+Key: t.TypeAlias = "tuple[str, str, str]"
+_MISSING = (SiteUnreachable, ProviderFault)
+
+
+class ProxmoxReader:
+    """Implements ``core.ports.Reader``."""
+
+    provider = "proxmox"
+
+    def __init__(self, spec: SiteSpec, *, clock: Clock, progress: Progress) -> None:
+        self.name = spec.name
+        self.clock = clock
+        self._spec = spec
+        self._production = Client(spec.production, clock=clock, progress=progress)
+        self._replica = (
+            self._production
+            if _account(spec.production) == _account(spec.replica)
+            else Client(spec.replica, clock=clock, progress=progress)
+        )
+        self._owners: dict[Key, Client] = {}
+        self._views: dict[Client, View] = {}
+
+    def read(self, deep: Container[str] = ()) -> SiteReading:
+        self._views.clear()
+        if self._production is self._replica:
+            production, replica = self._through(self._production, deep)
+        else:
+            production, replica = self._both(deep)
+        self._owners = {}
+        for end, client in ((replica, self._speaker(replica)), (production, self._speaker(production))):
+            self._owners.update((key_of(vm), client) for vm in end.vms)
+        return SiteReading(name=self.name, provider=self.provider, production=production, replica=replica)
+
+    def close(self) -> None:
+        self._production.close()
+        if self._replica is not self._production:
+            self._replica.close()
+
+    # --- reading both ends --------------------------------------------------------------------------------------------
+
+    def _both(self, deep: Container[str]) -> tuple[EndpointReading, EndpointReading]:
+        """Read two endpoints: one of them alone where they are of one cluster, for both show all of it."""
+        home, away = self._spec.production.node, self._spec.replica.node
+        pool = ThreadPoolExecutor(max_workers=2)
+        try:
+            asked = pool.submit(self._production.get, "/cluster/status")
+            try:
+                status: t.Any = asked.result(timeout=HEDGE_S)
+            except TimeoutError:
+                status = None
+            except _MISSING:
+                status = None
+            if survey.is_member(status, away):
+                found = self._through(self._production, deep, status=status)
+                if found[0].is_reachable:
+                    return found
+            other = self._status_of(self._replica)
+            if survey.is_member(other, home):
+                note = f"{self._production.address} does not answer: read through {self._replica.address}"
+                production, replica = self._through(self._replica, deep, status=other)
+                return replace(production, notes=(note, *production.notes)), replica
+            later = pool.submit(self._alone, self._replica, deep, status=other)
+            mine = self._alone(self._production, deep, status=status)
+            theirs = later.result()
+            return self._apart(mine, theirs)
+        finally:
+            pool.shutdown(wait=False)
+
+    def _through(
+        self, client: Client, deep: Container[str], *, status: object = None
+    ) -> tuple[EndpointReading, EndpointReading]:
+        """Read one endpoint that stands for both."""
+        home, away = self._spec.production.node, self._spec.replica.node
+        found = self._alone(client, deep, status=status)
+        if isinstance(found, EndpointReading):
+            return replace(found, node=home), replace(found, node=away)
+        seen, calls = found
+        one = read.reading(client, seen, node=home, replica_node=away, calls=calls)
+        return one, replace(one, node=away)
+
+    def _alone(
+        self, client: Client, deep: Container[str], *, status: object = None
+    ) -> EndpointReading | tuple[View, int]:
+        """Raises BadInput for what a person must correct first: a wrong token is no sign of a dead host."""
+        started_s, calls = self.clock.now_s(), client.calls
+        node = self._spec.production.node if client is self._production else self._spec.replica.node
+        try:
+            seen = read.view(client, status=status, deep=deep, replica_node=self._spec.replica.node)
+        except _MISSING as cause:
+            made = client.calls - calls
+            return read.no_reading(client, node=node, started_s=started_s, calls=made, error=cause)
+        self._views[client] = seen
+        # The status was read before, by one call
+        return seen, client.calls - calls + (status is not None)
+
+    def _apart(
+        self, mine: EndpointReading | tuple[View, int], theirs: EndpointReading | tuple[View, int]
+    ) -> tuple[EndpointReading, EndpointReading]:
+        """Make the readings of two nodes that stand alone: the replica's end shows the backups of the other's VMs."""
+        home, away = self._spec.production.node, self._spec.replica.node
+        production_vms: Sequence[Vm] = ()
+        if isinstance(mine, EndpointReading):
+            production = mine
+        else:
+            seen, calls = mine
+            production_vms = seen.vms
+            production = read.reading(self._production, seen, node=home, replica_node=away, calls=calls)
+        if isinstance(theirs, EndpointReading):
+            return production, theirs
+        seen, calls = theirs
+        replica = read.reading(
+            self._replica, seen, node=away, replica_node=away, calls=calls, production=production_vms
+        )
+        return production, replica
+
+    def _status_of(self, client: Client) -> object:
+        try:
+            return client.get("/cluster/status")
+        except _MISSING:
+            return None
+
+    def _speaker(self, end: EndpointReading) -> Client:
+        return self._replica if end.address == self._replica.address else self._production
+
+
+def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None, str | None]:
+    return spec.api_host.lower(), spec.api_port, spec.api_user, spec.api_token_id
+
+
+def key_of(vm: Vm) -> Key:
+    return vm.id, vm.handle, vm.host
