@@ -176,7 +176,8 @@ def test_a_wrong_token_is_told_with_its_name_and_without_its_secret(door, open_c
 
 
 def test_no_secret_is_in_any_text(door, open_client):
-    echo = f"value PVEAPIToken={TOKEN}={SECRET} ticket=PVE:root@pam:66BE0000::c2lnbmF0dXJl password={SECRET}"
+    tickets = "ticket=PVE:root@pam:66BE0000::c2lnbmF0dXJl PVEVNC:66BE0000::c2lnbmF0dXJl"
+    echo = f"value PVEAPIToken={TOKEN}={SECRET} {tickets} of {SECRET}, password={SECRET}"
     door.script["POST /x"] = Say(status=400, text="Parameter verification failed.", errors={"target-endpoint": echo})
     client = open_client(door.port)
     try:

@@ -175,6 +175,21 @@ def test_power_is_what_qemu_says(door, cluster, open_site, status, power, questi
 
 
 @pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"lock": "backup"}, "gestionale is locked (backup): a task works on it, or was cut off"),
+        ({"pressureiofull": "93.5", "pressureiosome": 99}, "gestionale waits for its disks 94 % of the time"),
+        ({"pressurememoryfull": 41}, "gestionale waits for memory 41 % of the time"),
+        ({"pressurecpufull": 12.5, "pressurecpusome": 88}, None),
+    ],
+)
+def test_what_weighs_on_a_vm_is_told(door, cluster, open_site, status, words):
+    cluster.states[100] |= status
+    notes = open_site(cluster.open(door)).read(deep=("100",)).production.notes
+    assert [note for note in notes if "gestionale" in note] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
     ("ha", "has_ha"),
     [({"managed": 0}, False), ({"managed": 1, "state": "started"}, True), ({"managed": 1, "state": "ignored"}, False),
      ({"managed": "1"}, True), (None, False)],

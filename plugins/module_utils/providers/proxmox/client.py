@@ -41,7 +41,7 @@ SILENT_ATTEMPTS = 2  # a node that cannot reach another says so after 1-3 s each
 DEAD_AFTER_S = 15.0  # so long a task's node is silent before the cluster is asked whether it is gone
 LOST_AFTER_S = 180.0  # so long the endpoint itself may be silent (a restart of its services, not of the node)
 SAY_EVERY_S = 30.0
-LOG_LINES = 200
+LOG_LINES = 5000  # a log is read from its beginning, and what counts stands at its end
 TAIL_LINES = 8
 
 

@@ -100,7 +100,7 @@ _ROLE_OF = (
     (r"Sys\.(Console|Syslog)", "PVESysAdmin"),
 )
 _SECRETS = (
-    (r"PVE[A-Z]*:[^\s:]+:[0-9A-F]{8}::[^\s\"',&]+", "<ticket>"),
+    (r"PVE[A-Z]*:(?:[^\s:]+:)?[0-9A-F]{8}::[^\s\"',&]+", "<ticket>"),
     (r"(PVEAPIToken=[^!\s]+![^=\s]+=)[^\s,\"']+", r"\1<secret>"),
     (r"((?:password|ticket|vncticket)[\"']?\s*[=:]\s*[\"']?)[^\s,\"'&]+", r"\1<secret>"),
 )
@@ -138,14 +138,16 @@ def from_answer(what: str, status: int, text: str, errors: t.Any, spec: Endpoint
     why = f"{address_of(spec)} answered {status}" + (f": {words}" if words else "")
     if kind is Kind.NO_RIGHT:
         return _no_right(what, words, status, why, spec)
-    return _fault(what, kind, status, why, is_answer_lost=status in NODE_SILENT and status != NOT_CONNECTED)
+    is_answer_lost = status in NODE_SILENT and status != NOT_CONNECTED
+    return _fault(what, kind, status, clean(why, spec), is_answer_lost=is_answer_lost)
 
 
 def from_task(what: str, upid: str, end: str, log_tail: tuple[str, ...], spec: EndpointSpec) -> VendorFault:
     """Tell how a task failed: ``end`` is its exit status, a sentence."""
     words = " ".join(end.split())
     kind = _kind(500, " ".join((words, *log_tail[-3:])))
-    return _fault(what, kind, 0, f"task {upid} at {address_of(spec)} ended with: {words}", is_answer_lost=False)
+    why = clean(f"task {upid} at {address_of(spec)} ended with: {words}", spec)
+    return _fault(what, kind, 0, why, is_answer_lost=False)
 
 
 def wrong_login(spec: EndpointSpec, text: str) -> BadInput:
@@ -232,7 +234,7 @@ def _fault(what: str, kind: Kind, status: int, why: str, *, is_answer_lost: bool
         kind=kind,
         status=status,
         what=what,
-        why=clean(why),
+        why=why,
         next=cure or general,
         has_cure=cure is not None,
         is_answer_lost=is_answer_lost,

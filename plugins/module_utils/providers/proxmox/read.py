@@ -42,6 +42,7 @@ class Sheet:
 
     vm: Vm
     config: wire.Row
+    troubles: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -135,7 +136,8 @@ def sheet_of(client: Client, vm: Vm, survey: Survey | None = None) -> Sheet:
     times = [j.last_sync_at_s for j in jobs if j.vmid == wire.whole(vm.handle) and j.last_sync_at_s is not None]
     if times:
         remembered[LAST_SYNC] = f"{max(times):.0f}"
-    return Sheet(vm=wire.deepen(vm, config, status, guest, remembered), config=config)
+    deep = wire.deepen(vm, config, status, guest, remembered)
+    return Sheet(vm=deep, config=config, troubles=tuple(wire.troubles(status)))
 
 
 def refresh(client: Client, vm: Vm) -> Vm:
@@ -188,6 +190,7 @@ def _deepen(client: Client, found: View, bulk: Sequence[Vm], deep: Container[str
         with ThreadPoolExecutor(max_workers=min(DEEP_WORKERS, len(wanted))) as pool:
             sheets = list(pool.map(lambda vm: _sheet(client, vm, found), wanted))
     for sheet in sheets:
+        found.notes += [f"{sheet.vm.name or sheet.vm.id} {trouble}" for trouble in sheet.troubles]
         kept = keepsake.of(sheet.config)
         if kept is not None and (kept.origin or kept.home):
             found.origins[sheet.vm.handle] = Origin(vmid=kept.origin, home=kept.home)

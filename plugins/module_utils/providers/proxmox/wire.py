@@ -34,8 +34,8 @@ STUCK = {
     "watchdog": "its watchdog stopped it",
 }
 CRASHED = frozenset({"guest-panicked", "internal-error"})
-# A lock that keeps a VM from running or being worked on, as against one that passes by itself in seconds.
-HELD_LOCKS = frozenset({"suspended", "suspending", "rollback", "migrate", "create", "clone", "backup"})
+PRESSURES = {"pressurecpufull": "CPU", "pressureiofull": "its disks", "pressurememoryfull": "memory"}
+PRESSED_PERCENT = 40.0
 HA_AT_REST = "ignored"  # HA neither starts, stops nor moves it
 UNREAD = Nic(key="unread", label="not read", network="", mac="", is_connected=True, starts_connected=True)
 
@@ -265,6 +265,18 @@ def to_question(status: Row) -> str | None:
     if POWER.get(str(status.get("status"))) is not Power.ON:
         return None
     return STUCK.get(str(status.get("qmpstatus") or ""))
+
+
+def troubles(status: Row) -> list[str]:
+    """Return what else weighs on a VM: a lock, and the share of time in which all of it waited (PSI, in percent)."""
+    found = []
+    if status.get("lock"):
+        found.append(f"is locked ({status['lock']}): a task works on it, or was cut off")
+    for key, what in PRESSURES.items():
+        percent = number(status.get(key))
+        if percent >= PRESSED_PERCENT:
+            found.append(f"waits for {what} {percent:.0f} % of the time")
+    return found
 
 
 def to_guest(status: Row, *, has_agent: bool, answers: bool | None, now_s: float) -> Guest:
