@@ -29,6 +29,10 @@ class Claim(Bench):
         job = {} if self.lab.provider == "proxmox" else {"job_disabled": "Anna, in the console, 04:12"}
         return {**job, **more}
 
+    def node(self, end: str) -> str:
+        """The host of an end, as the platform spells it."""
+        return str(self.site()[end]["node"])
+
     def promote(self, vm: str, *, is_check: bool = False, **more: t.Any) -> dict[str, t.Any]:
         given = {"contract": CONTRACT, "policy": self.policy(), "accept": self.consents(), **more}
         return self.module("replica", is_check=is_check, state="failover", **given, **self.about(vm))

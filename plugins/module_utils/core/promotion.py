@@ -66,11 +66,11 @@ def fail_over(
     replica = seen_replica(pair)
     records = work.journal.records(vm_key=work.vm_key, run_id=work.run_id)
     chosen = runs.chosen_point(records)
+    if state.state not in (State.FAILOVER, State.FAILBACK, State.FAILING_OVER, State.INTERRUPTED):
+        state.require(Op.FAILOVER, pair.name)
     loss = _choose(work, replica, order, chosen)
     if state.state in (State.FAILOVER, State.FAILBACK):
         return None, loss
-    if state.state not in (State.FAILING_OVER, State.INTERRUPTED):
-        state.require(Op.FAILOVER, pair.name)
     _require_acceptable(work, replica, loss, order)
     proof = None
     if not work.is_check:
