@@ -224,10 +224,12 @@ class Datacenter:
         siblings = [c for c in self.world.copies.values() if c.vm == vm]
         names = (f"{self.name}/{vmid}", f"replica:{vmid}", f"{self.name}/{vmid}@{node}")
         copy_id = next(name for name in names if name not in self.world.copies)
+        roles = {self.world.copy(d.copy_id).role for d in others}
         if not siblings or (others and all(c.role is not Role.PRODUCTION for c in siblings)):
-            role = Role.PRODUCTION
+            role = Role.CLONE if roles == {Role.CLONE} else Role.PRODUCTION
         else:
-            role = Role.REPLICA if others else Role.CLONE
+            # a clone's own replica is one copy more, not the replica that protects the VM
+            role = Role.REPLICA if roles - {Role.CLONE} else Role.CLONE
         content = data or DataState(0, self.now_s())
         copy = Copy(id=copy_id, vm=vm, name=name, role=role, host=node, data=content)
         if siblings:

@@ -282,3 +282,21 @@ def test_jobs_of_a_node_run_one_after_another() -> None:
         assert len(running) <= 1
         seen |= set(running)
     assert seen == {"100-0", "101-0"}
+
+
+def test_the_replica_of_a_clone_is_not_the_one_that_protects(site: Site) -> None:
+    site.shell()
+    site.done(site.post(f"/nodes/{B}/qemu/9100/clone", newid=9200, full=1))
+    site.post("/cluster/replication", type="local", id="9200-0", target=A)
+    site.turn(70)
+    roles = {copy.id: copy.role.value for copy in site.world.copies_of("erp")}
+    assert roles == {
+        "cluster/100": "production",
+        "replica:100": "replica",
+        "cluster/9200": "clone",
+        "replica:9200": "clone",
+    }
+    site.delete("/cluster/replication/9200-0")
+    site.turn(70)
+    assert "replica:9200" not in site.world.copies
+    assert site.accidents() == []
