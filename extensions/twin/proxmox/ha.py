@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox import migration
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.guests import Guest, disks_of
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.tasks import Body, Task
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.tasks import Body, Task, waiting
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Call, PveError
 
 if t.TYPE_CHECKING:
@@ -283,11 +283,13 @@ class HaManager:
 
     def _stopping(self, guest: Guest) -> t.Callable[[Task], Body]:
         def body(task: Task) -> Body:
-            process = self._datacenter.machines.of(guest)
+            machines, timing = self._datacenter.machines, self._datacenter.timing
+            process = machines.of(guest)
             if process is not None:
                 self._datacenter.world.shutdown_asked(process.copy_id, by_power_button=True)
-                yield self._datacenter.timing.shutdown_timeout_s / 4
-                self._datacenter.machines.stop(process)
+                within_s = timing.shutdown_timeout_s
+                yield from waiting(lambda: machines.of(guest) is not process, within_s, self._datacenter.now_s)
+                machines.stop(process)
             return 0
 
         return body

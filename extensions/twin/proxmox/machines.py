@@ -76,7 +76,7 @@ class Machines:
         )
         self.running[(guest.node, guest.vmid)] = process
         self._world.copy(copy_id).guest_id = guest.config.get("vmgenid", "")
-        self._warn_of_foreign_disks(guest, copy_id)
+        self._note_dangers(guest, copy_id)
         self._world.observe(copy_id, power=Power.ON, nics=nics_of(guest.config))
         if uptime_s is not None:
             with self._world.lock:
@@ -84,7 +84,7 @@ class Machines:
                 copy.phase, copy.booted_at_s, copy.phase_since_s = Phase.RUNNING, now_s - uptime_s, now_s
         return process
 
-    def _warn_of_foreign_disks(self, guest: Guest, copy_id: str) -> None:
+    def _note_dangers(self, guest: Guest, copy_id: str) -> None:
         if self._world.copy(copy_id).power is Power.ON:
             text = f"VM {guest.vmid} was started on disks that another guest is running on"
             self._world.regretted("disks_shared_by_two", copy_id, text)

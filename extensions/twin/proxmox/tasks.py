@@ -173,7 +173,7 @@ class TaskBook:
         if task.body is None or not self._can_go_on(task):
             return
         try:
-            task.due_s = max(task.due_s + max(next(task.body), 0.001), task.due_s)
+            task.due_s += max(next(task.body), 0.001)
         except StopIteration as end:
             warnings = int(end.value or 0)
             self._end(task, task.before_end or (f"WARNINGS: {warnings}" if warnings else "OK"))
