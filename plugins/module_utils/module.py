@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
+from ansible_collections.ferragosto.dr.plugins.module_utils.invocation import Invocation
 from ansible_collections.ferragosto.dr.plugins.module_utils.options import (
     VM_SPEC,
     Spec,
@@ -20,9 +21,9 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.options import (
     site_options,
     site_spec,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
 
 Result: t.TypeAlias = "dict[str, t.Any]"
+Opened = t.TypeVar("Opened", bound=Invocation)
 
 
 def spec(*, has_vm: bool = True, is_site_required: bool = True, **more: Spec) -> Spec:
@@ -49,10 +50,10 @@ def plan_items_option() -> Spec:
     return plan_items(env_fallback)
 
 
-def run(argument_spec: Spec, act: Callable[[Session], Result], **module_args: t.Any) -> None:
-    """Run one module: ``act`` gets an open session and returns the result; errors become ``fail_json``."""
+def run(argument_spec: Spec, act: Callable[[Opened], Result], opens: type[Opened], **module_args: t.Any) -> None:
+    """Run one module: ``act`` gets what ``opens`` opened and returns the result; errors become ``fail_json``."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **module_args)
-    session = Session(module.params, is_check=module.check_mode)
+    session = opens(module.params, is_check=module.check_mode)
     started_s = session.clock.now_s()
     try:
         result = act(session)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import time
 import typing as t
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,26 +17,18 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, SiteReading
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Journal, Owner, Site
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
+from ansible_collections.ferragosto.dr.plugins.module_utils.invocation import Invocation, SystemClock
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.owner import owner_of, start_time
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.url import is_local_only
 from ansible_collections.ferragosto.dr.plugins.module_utils.keeper import LeaseKeeper, is_here
 from ansible_collections.ferragosto.dr.plugins.module_utils.options import as_site
-from ansible_collections.ferragosto.dr.plugins.module_utils.progress import ProgressLines
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.registry import open_site
+
+__all__ = ["Look", "Session", "SystemClock"]
 
 DEFAULT_RPO_S = 24 * 3600.0
 MANUAL = "manual"  # the op of a run that one module call opened for itself
-
-
-class SystemClock:
-    """The clock of this machine."""
-
-    def now_s(self) -> float:
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +44,12 @@ class Look:
         return states.derive(self.pair, self.trail, now_s=now_s, rpo_s=rpo_s)
 
 
-class Session:
+class Session(Invocation):
     """Everything one module invocation has open."""
 
     def __init__(self, params: Mapping[str, t.Any], *, is_check: bool) -> None:
-        self.params = params
-        self.is_check = is_check
-        self.clock = SystemClock()
-        context = params.get("run_context") or {}
-        self.owner = _owner(context)
-        self.progress = ProgressLines(
-            clock=self.clock, vm=str(params.get("vm") or ""), path=context.get("progress_path")
-        )
+        super().__init__(params, is_check=is_check)
+        self.owner = _owner(self.context)
         self._journal: Journal | None = None
         self._sites: dict[str, Site] = {}
 

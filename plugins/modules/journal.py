@@ -210,6 +210,7 @@ def main() -> None:
             accept={"type": "dict"},
         ),
         act,
+        Session,
         required_if=[
             ["state", "decided", ["card"]],
             ["state", "verified", ["service", "where"]],

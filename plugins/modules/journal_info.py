@@ -84,6 +84,7 @@ def main() -> None:
             limit={"type": "int", "default": 1000},
         ),
         act,
+        Session,
         required_by={"vm": ("site",)},
     )
 

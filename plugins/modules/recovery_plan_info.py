@@ -99,6 +99,7 @@ def main() -> None:
             query={"type": "str"},
         ),
         act,
+        Session,
     )
 
 

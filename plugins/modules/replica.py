@@ -135,6 +135,7 @@ def main() -> None:
             accept={"type": "dict"},
         ),
         act,
+        Session,
     )
 
 

@@ -58,7 +58,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.uses.assess import r
 
 
 def main() -> None:
-    run(spec(contract={"type": "dict"}), act)
+    run(spec(contract={"type": "dict"}), act, Session)
 
 
 def act(session: Session) -> dict[str, object]:

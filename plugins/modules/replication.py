@@ -104,6 +104,7 @@ def main() -> None:
             accept={"type": "dict"},
         ),
         act,
+        Session,
     )
 
 

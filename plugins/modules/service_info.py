@@ -100,6 +100,7 @@ def main() -> None:
             expected_host={"type": "str"},
         ),
         act,
+        Session,
     )
 
 

@@ -82,8 +82,8 @@ progress:
   elements: dict
 """
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.invocation import Invocation
 from ansible_collections.ferragosto.dr.plugins.module_utils.module import run, sites_option, spec
-from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.fleet import read_sites
 
 
@@ -97,16 +97,15 @@ def main() -> None:
             workers={"type": "int", "default": 32},
         ),
         act,
+        Invocation,
         mutually_exclusive=[["site", "sites"]],
         required_one_of=[["site", "sites"]],
     )
 
 
-def act(session: Session) -> dict[str, object]:
-    wanted = session.params["sites"] or [session.params["site"]]
-    rows = read_sites(
-        wanted, clock=session.clock, deadline_s=session.params["deadline"], workers=session.params["workers"]
-    )
+def act(call: Invocation) -> dict[str, object]:
+    wanted = call.params["sites"] or [call.params["site"]]
+    rows = read_sites(wanted, clock=call.clock, deadline_s=call.params["deadline"], workers=call.params["workers"])
     return {"sites": rows}
 
 

@@ -75,6 +75,7 @@ def main() -> None:
             address={"type": "str", "default": ""},
         ),
         act,
+        Session,
     )
 
 

@@ -98,6 +98,7 @@ def main() -> None:
             policy={"type": "dict"},
         ),
         act,
+        Session,
     )
 
 

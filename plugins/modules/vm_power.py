@@ -121,6 +121,7 @@ def main() -> None:
             address={"type": "str", "default": ""},
         ),
         act,
+        Session,
     )
 
 
