@@ -30,6 +30,8 @@ CLONE = [
     "stamp as failed over",
 ]
 
+OF_THE_CLONE = frozenset({"disks_destroyed"})  # its own replica goes with it
+
 
 @pytest.fixture
 def story(bench: Bench) -> Story:
@@ -388,6 +390,20 @@ def test_a_clone_at_home_gets_a_replica_again_on_the_old_schedule(story: Story) 
     assert bench.sent == []
 
 
+def test_a_clone_at_home_is_undone_where_it_is(story: Story) -> None:
+    bench = story.bench
+    before = bench.shape()
+    story.fence()
+    story.promote()
+    story.migrate("production")
+    story.replicate("reversed")
+    bench.forget_calls()
+    story.undo()
+    assert bench.shape() == before
+    assert not [s for s in bench.sent if s.path.endswith("/migrate")]
+    bench.no_harm(accepted=OF_THE_CLONE)
+
+
 def test_an_undo_also_ends_the_clones_own_replication(story: Story) -> None:
     bench = story.bench
     before = bench.shape()
@@ -398,4 +414,4 @@ def test_an_undo_also_ends_the_clones_own_replication(story: Story) -> None:
     story.migrate("replica")
     story.undo()
     assert bench.shape() == before
-    bench.no_harm()
+    bench.no_harm(accepted=OF_THE_CLONE)

@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.auth import Key
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Phase, Timing
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
@@ -44,10 +45,11 @@ class SystemClock:
 class Place:
     """A lab, the site as a client opens it, and the story of 15 August begun."""
 
-    def __init__(self, lab: ProxmoxLab) -> None:
+    def __init__(self, lab: ProxmoxLab, key: Key | None = None) -> None:
         self.lab = lab
+        account = {"api_token_id": key.token_id, "api_token_secret": key.secret} if key is not None else {}
         ends = [
-            EndpointSpec(node=end.node, **{**lab._end(end.node), "timeout_s": 10.0})
+            EndpointSpec(node=end.node, **{**lab._end(end.node), **account, "timeout_s": 10.0})
             for end in (lab.wish.production, lab.wish.replica)
         ]
         self.spec = SiteSpec(name="luca-sede", provider="proxmox", production=ends[0], replica=ends[1])
@@ -267,6 +269,36 @@ def test_a_broken_wire_makes_no_second_copy(place: Place, action: str, path: str
     assert len(namesakes) == 2
     assert not [c for n, c in place.configs().values() if c.get("name", "").startswith("dr-shell")]
     place.no_harm()
+
+
+def test_an_account_that_may_only_read_learns_what_it_lacks(place: Place) -> None:
+    reader = Place(place.lab, place.lab.keys.assess)
+    pair = reader.pair()
+    found = {w.name: w for w in reader.site.ways(pair, _replicated(pair))}
+    assert not found["clone"].is_possible
+    assert "VM.Allocate" in found["clone"].reason
+    assert "Datastore.AllocateSpace" in found["clone"].reason
+    (way,) = reader.site.ways(pair, _saved(pair))
+    assert not way.is_possible
+    reader.site.close()
+
+
+def test_ha_takes_over_a_dead_nodes_vm_when_there_is_a_third_vote(tmp_path: Path) -> None:
+    with ProxmoxLab.start(LUCA, timing=QUICK, state_dir=tmp_path, layout="cluster", has_qdevice=True) as lab:
+        place = Place(lab, lab.keys.high_availability)
+        pair = place.pair()
+        point = _replicated(pair)
+        lab.control.host_lost(place.home)
+        place.site.read()
+        way = next(w for w in place.site.ways(pair, point) if w.name == "ha")
+        assert (way.is_possible, way.is_opt_in) == (True, True), way.reason
+        place.promote(pair, point, "ha")
+        assert place.serving_host() == place.away
+        lab.control.host_back(place.home)
+        time.sleep(1.0)
+        assert place.serving_host() == place.away
+        place.no_harm()
+        place.site.close()
 
 
 # --- the node's command line -----------------------------------------------------------------------------------------

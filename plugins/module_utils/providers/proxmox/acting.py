@@ -207,16 +207,13 @@ class Machine:
         started_s: list[float] = []  # when ``act`` began: its time is not given twice
 
         def look() -> Sight:
-            sheet = self.now()
-            # A task that still runs is not over, whatever the configuration shows already.
-            is_over = is_done(sheet)
-            if tasks and not (is_over and not sheet.lock):
+            if tasks:
+                # First the tasks, then the state: read the other way round, one may end unseen between the two.
                 left_s = within_s if not started_s else started_s[0] + within_s - self.client.clock.now_s()
                 nodes = set(on_nodes()) if on_nodes is not None else {self.node}
-                if outlast(self.client, nodes, task_vmid or self.vmid, tasks, within_s=left_s):
-                    sheet = self.now()
-                    is_over = is_done(sheet)
-            return Sight(is_done=is_over, seen={**facts(self.vm_id, sheet), **more(sheet)})
+                outlast(self.client, nodes, task_vmid or self.vmid, tasks, within_s=left_s)
+            sheet = self.now()
+            return Sight(is_done=is_done(sheet), seen={**facts(self.vm_id, sheet), **more(sheet)})
 
         def act_in_time() -> None:
             started_s[:] = [self.client.clock.now_s()]

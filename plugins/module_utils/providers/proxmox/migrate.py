@@ -198,6 +198,12 @@ def _target_storage(ends: Ends, target: str) -> str | None:
     return spec.datastore
 
 
+def _other_storage(ends: Ends, sheet: Sheet, target: str) -> str | None:
+    """Return the storage to name in the call: only where the disks do not keep the one they are on."""
+    wanted = _target_storage(ends, target)
+    return wanted if any(disk.storage != wanted for disk in wire.disks_of(sheet.config)) else None
+
+
 # --- the move --------------------------------------------------------------------------------------------------------
 
 
@@ -220,7 +226,7 @@ def _move(ends: Ends, machine: Machine, target: str, mode: str, within_s: float)
         within_s=within_s,
         target=target,
         online=is_online or None,
-        targetstorage=None if is_replicated else _target_storage(ends, target),
+        targetstorage=None if is_replicated else _other_storage(ends, sheet, target),
         **options,
     )
     if machine.now().node != target:

@@ -29,7 +29,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import BACKUP, PVESR, Promotion
 
 SPARE_BYTES = 2 * 2**30  # a pool that is full to the last byte stops every VM on it
-_MAKE = ("VM.Allocate", "VM.Clone", "VM.Config.Disk", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt")
+# A VM is made with the original's hardware: each kind of setting has its privilege.
+_MAKE = (
+    "VM.Allocate",
+    "VM.Clone",
+    "VM.PowerMgmt",
+    *(f"VM.Config.{kind}" for kind in ("CDROM", "CPU", "Disk", "HWType", "Memory", "Network", "Options")),
+)
 _NO_QUORUM = (
     "the cluster has no quorum, so nothing can be made or changed; bring the other node or the QDevice back, or run"
     " `pvecm expected 1` on the replica node once the other one is proven off"
@@ -236,4 +242,6 @@ def _lacks(ends: Ends, path: str, privileges: Sequence[str]) -> list[str]:
     held = shown.get(path) if isinstance(shown, dict) else None
     if not isinstance(held, dict):
         return []
-    return [one for one in privileges if not wire.truth(held.get(one))]
+    # The value tells whether it reaches what lies below: of /vms that matters, for the new VM lies there.
+    is_above = path == "/vms"
+    return [one for one in privileges if one not in held or (is_above and not wire.truth(held[one]))]
