@@ -31,9 +31,9 @@ class Schema:
     (``flips``); these are kept apart from the ``violations``, which no twin should have.
     """
 
-    def __init__(self, calls: Mapping[str, Json]) -> None:
+    def __init__(self, calls: Mapping[str, Json], requests: dict[tuple[str, str], _Request] | None = None) -> None:
         self._calls = calls
-        self._requests: dict[tuple[str, str], _Request] = {}
+        self._requests = {} if requests is None else requests  # filled as calls come; sites may share it
         self.violations: list[str] = []
         self.untyped: set[str] = set()  # calls whose replies the schema says nothing about
         self.extras: dict[str, set[str]] = defaultdict(set)
@@ -43,7 +43,7 @@ class Schema:
     def installed(cls, version: str = VERSION) -> Schema | None:
         """The schema, if it is on this machine: it is a dependency of tests, read by its path, never a part of the twin."""
         calls = _calls(version)
-        return cls(calls) if calls is not None else None
+        return cls(calls, _requests(version)) if calls is not None else None
 
     def knows(self, method: str, template: str) -> bool:
         return method in self._calls.get(template, {}).get("methods", {})
@@ -186,3 +186,8 @@ def _calls(version: str) -> Mapping[str, Json] | None:
         if capture.is_file():
             return t.cast("Mapping[str, Json]", json.loads(capture.read_text(encoding="utf-8"))["merged_endpoints"])
     return None
+
+
+@functools.cache
+def _requests(version: str) -> dict[tuple[str, str], _Request]:
+    return {}
