@@ -68,6 +68,42 @@ sites:
       description: VMs with power, heartbeat, host, and the age of their newest recovery point.
       type: list
       elements: dict
+      contains:
+        name:
+          description: Name of the VM.
+          type: str
+        id:
+          description: The platform's unique id of the VM.
+          type: str
+        host:
+          description: Physical host that the VM is on.
+          type: str
+        power:
+          description: Power state, V(unknown) where its host does not answer.
+          type: str
+        connection:
+          description: Whether what is shown is current.
+          type: str
+        heartbeat:
+          description: What the guest's agent says of it.
+          type: str
+        tools:
+          description: Whether that agent runs.
+          type: str
+        recovery_points:
+          description: Number of recovery points that the replica software keeps for this VM.
+          type: int
+        newest_point_age_s:
+          description: Age of the newest of them in seconds; null without one.
+          type: int
+        replica_host:
+          description: Host that holds the replica of this VM. A replica that is a VM itself has a row of its own instead.
+          returned: when the replica is disks without a VM of their own
+          type: str
+        stamps:
+          description: The marks that this collection left on the VM.
+          returned: when there are any
+          type: dict
     calls:
       description: Calls made to the endpoints.
       type: int

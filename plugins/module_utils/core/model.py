@@ -129,6 +129,11 @@ class Vm:
         """Tell whether it is powered on with a NIC connected to a production network."""
         return self.power is Power.ON and any(n.is_connected and n.network not in isolated for n in self.nics)
 
+    @property
+    def replica_of(self) -> str:
+        """Return the id of the VM that this replica belongs to, where it is disks without a VM of their own; else ""."""
+        return self.id.partition(":")[2] if self.replica_kind is ReplicaKind.VOLUMES else ""
+
     def vendor_points(self) -> tuple[RecoveryPoint, ...]:
         return tuple(p for p in self.points if p.kind is PointKind.VENDOR)
 

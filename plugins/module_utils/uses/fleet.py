@@ -88,7 +88,7 @@ def _row(reading: SiteReading, now_s: float) -> Row:
         "errors": errors,
         "findings": [text for end in ends for text in _findings(end)],
         "hosts": [_host(host) for end in ends for host in end.hosts],
-        "vms": [vm_row(vm, now_s) for end in ends for vm in end.vms],
+        "vms": _vm_rows([vm for end in ends for vm in end.vms], now_s),
         "calls": sum(end.calls for end in ends),
     }
 
@@ -120,10 +120,17 @@ def _host(host: Host) -> Row:
     }
 
 
-def vm_row(vm: Vm, now_s: float) -> Row:
-    """Return the compact row of one VM."""
-    points = vm.vendor_points()
-    return {
+def _vm_rows(vms: Sequence[Vm], now_s: float) -> list[Row]:
+    """Return a row per VM. Disks that only wait to be promoted are told in the row of the VM that they replicate."""
+    shown = {vm.id for vm in vms}
+    replicas = {vm.replica_of: vm for vm in vms if vm.replica_of in shown}
+    return [vm_row(vm, now_s, replicas.get(vm.id)) for vm in vms if vm.replica_of not in shown]
+
+
+def vm_row(vm: Vm, now_s: float, disks: Vm | None = None) -> Row:
+    """Return the compact row of one VM: thousands of them pass through Ansible. ``disks``: its replica, where that is no VM."""
+    points = (disks or vm).vendor_points()
+    row: Row = {
         "name": vm.name,
         "id": vm.id,
         "host": vm.host,
@@ -133,5 +140,9 @@ def vm_row(vm: Vm, now_s: float) -> Row:
         "tools": vm.guest.tools.value,
         "recovery_points": len(points),
         "newest_point_age_s": round(now_s - points[-1].created_at_s) if points else None,
-        "stamps": dict(vm.stamps),
     }
+    if disks is not None:
+        row["replica_host"] = disks.host
+    if vm.stamps:
+        row["stamps"] = dict(vm.stamps)
+    return row
