@@ -67,7 +67,7 @@ class Fleet:
         self.ports: list[dict[str, int]] = told["ports"]
         self.user: str = told["user"]
         self.token_id: str = told["token_id"]
-        self._secret: str = told["secret"]
+        self._secrets: list[str] = told["secrets"]  # a client's token opens no other client's site
         self.start_s = time.monotonic() - started_s
 
     def __enter__(self) -> t.Self:
@@ -78,14 +78,12 @@ class Fleet:
         self._process.wait(timeout=10)
         self._folder.cleanup()
 
-    @property
-    def token_header(self) -> str:
-        return f"PVEAPIToken={self.user}!{self.token_id}={self._secret}"
+    def account(self, number: int) -> dict[str, str]:
+        """How a client of a site logs in, in the words that all Ansible modules use."""
+        return {"api_user": self.user, "api_token_id": self.token_id, "api_token_secret": self._secrets[number]}
 
-    @property
-    def account(self) -> dict[str, str]:
-        """How a client of these sites logs in, in the words that all Ansible modules use."""
-        return {"api_user": self.user, "api_token_id": self.token_id, "api_token_secret": self._secret}
+    def token_header(self, number: int) -> str:
+        return f"PVEAPIToken={self.user}!{self.token_id}={self._secrets[number]}"
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that the fleet has used so far."""
@@ -104,7 +102,7 @@ class Fleet:
                         "api_host": "127.0.0.1",
                         "api_port": self.ports[number % self.sites][node],
                         "ca_path": str(self.ca_path),
-                        **self.account,
+                        **self.account(number % self.sites),
                     }
                     for end, node in (("production", HOME), ("replica", AWAY))
                 },
@@ -147,26 +145,26 @@ def main() -> None:
     given = _arguments()
     dummy, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 256 + given.sites * FILES_OF_A_SITE), most))
-    certificates, loop, keys = Certificates(), DoorLoop(), Keys()
+    certificates, loop = Certificates(), DoorLoop()
     given.ca.write_bytes(certificates.ca_pem)
     calls: dict[int, list[str]] = {}
     every: list[Doors] = []
     for number in range(given.sites):
         datacenters = _site(number, given.vms)
-        doors = Doors(datacenters, ca=certificates, loop=loop, keys=keys, has_ssh=False, latency_s=given.latency)
+        doors = Doors(datacenters, ca=certificates, loop=loop, keys=Keys(), has_ssh=False, latency_s=given.latency)
         doors.open()
         every.append(doors)
         calls.update({id(datacenter): [] for datacenter in datacenters})
     # What stands now stands to the end: no round pays for looking at it again
     gc.collect()
     gc.freeze()
-    key = keys.assess
+    keys = [doors.keys.assess for doors in every]
     _tell(
         {
             "ports": [{node: doors.endpoint(node)[1] for node in doors.nodes} for doors in every],
-            "user": key.user,
-            "token_id": key.token_id,
-            "secret": key.secret,
+            "user": keys[0].user,
+            "token_id": keys[0].token_id,
+            "secrets": [key.secret for key in keys],
         }
     )
     with mock.patch.object(Datacenter, "carry_out", _heard(calls)):

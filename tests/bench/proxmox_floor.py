@@ -4,8 +4,8 @@
 
 """The floor of a fleet scan: a raw asyncio script that makes the calls it is told to, reads the answers, and knows nothing more.
 
-Run as a script: it imports nothing of ours and nothing beyond the standard library. Its one argument is a JSON file with the CA,
-the token and, for each site, its calls as pairs of port and target. All sites are read at once; within a site the calls follow
+Run as a script: it imports nothing of ours and nothing beyond the standard library. Its one argument is a JSON file with the CA
+and, for each site, its token and its calls as pairs of port and target. All sites are read at once; within a site the calls follow
 one another over one kept-alive connection per port, as the provider makes them.
 """
 
@@ -21,8 +21,9 @@ from pathlib import Path
 Calls = list[tuple[int, str]]
 
 
-async def read_site(calls: Calls, head: str, context: ssl.SSLContext) -> int:
+async def read_site(token: str, calls: Calls, context: ssl.SSLContext) -> int:
     """Return the number of VMs that a site shows."""
+    head = f"Host: 127.0.0.1\r\nAccept: application/json\r\nAuthorization: {token}\r\n\r\n"
     connections: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
     vms = 0
     try:
@@ -50,8 +51,7 @@ async def read_body(reader: asyncio.StreamReader) -> bytes:
 
 async def read_all(given: dict[str, t.Any]) -> int:
     context = ssl.create_default_context(cafile=given["ca"])
-    head = f"Host: 127.0.0.1\r\nAccept: application/json\r\nAuthorization: {given['token']}\r\n\r\n"
-    return sum(await asyncio.gather(*(read_site(calls, head, context) for calls in given["sites"])))
+    return sum(await asyncio.gather(*(read_site(token, calls, context) for token, calls in given["sites"])))
 
 
 if __name__ == "__main__":

@@ -43,19 +43,19 @@ def figures(scan: Scan, rounds: int, *, peers: str, folder: Path) -> Iterator[Fi
 
 def _peer(fleet: Fleet, few: int, *, peers: str, folder: Path) -> commands.Usage:
     """Run the peer the way it is used: its sites are hosts of the inventory, and each runs the one task."""
+    words = ("api_host", "api_port", "api_user", "api_token_id", "api_token_secret")
     hosts = {
-        site["name"]: {"api_port": site["production"]["api_port"], "ansible_connection": "local"}
+        site["name"]: {word: site["production"][word] for word in words} | {"ansible_connection": "local"}
         for site in fleet.site_vars(few)
     }
     inventory = folder / "peer-inventory.json"
     variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    inventory.touch(mode=0o600)
     inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}), encoding="utf-8")
     options: dict[str, t.Any] = {
-        "api_host": "127.0.0.1",
-        "api_port": "{{ api_port }}",
+        **{word: f"{{{{ {word} }}}}" for word in words},
         "validate_certs": True,
         "type": "qemu",
-        **fleet.account,
     }
     play = commands.write_play(
         folder / "peer.json",

@@ -50,10 +50,12 @@ class Scan:
     def floor(self) -> commands.Usage:
         path = self._folder / "floor.json"
         path.touch(mode=0o600)
-        sites = [[(ports[node], target) for node, target in self.calls] for ports in self.fleet.ports]
+        sites = [
+            (self.fleet.token_header(number), [(ports[node], target) for node, target in self.calls])
+            for number, ports in enumerate(self.fleet.ports)
+        ]
         given = {
             "ca": str(self.fleet.ca_path),
-            "token": self.fleet.token_header,
             "sites": sites,
             "vms": self.fleet.sites * self.fleet.vms,
         }
@@ -91,10 +93,10 @@ class Scan:
         ]
         if is_checked:
             fleet = self.fleet
-            # every VM is replicated, and its replica is a row of its own
-            rows = count * fleet.vms * 2
+            rows = "found.sites | map(attribute='vms') | flatten(levels=1)"
             that = [
-                f"found.sites | map(attribute='vms') | map('length') | sum == {rows}",
+                f"{rows} | length == {count * fleet.vms}",
+                f"{rows} | selectattr('replica_host', 'defined') | length == {count * fleet.vms}",
                 "found.sites | rejectattr('is_reachable') | length == 0",
                 "found.sites | map(attribute='findings') | flatten | length == 0",
             ]
