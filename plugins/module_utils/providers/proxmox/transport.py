@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import selectors
+import select
 import ssl
 import typing as t
 from collections.abc import Callable, Mapping
@@ -202,9 +202,9 @@ def _is_quiet(connection: HTTPSConnection) -> bool:
     """An idle connection has nothing to read; one that has was closed by the other side: a write on it would look lost."""
     if connection.sock is None:
         return False
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.sock, selectors.EVENT_READ)
-        return not selector.select(0)
+    waiting = select.poll()
+    waiting.register(connection.sock, select.POLLIN)
+    return not waiting.poll(0)
 
 
 def parse_pin(spec: EndpointSpec) -> str | None:
