@@ -162,22 +162,28 @@ class Backups:
         storage = datacenter.shelf.storage(storage_id, call.node)
         if "backup" not in storage.content:
             raise PveError(500, f"storage '{storage_id}' does not support backups")
-        ids = self._chosen(call)
-        for vmid in ids:
-            call.require(f"/vms/{vmid}", "VM.Backup")
-        call.require(f"/storage/{storage_id}", "Datastore.AllocateSpace")
+        ids, is_all = self._chosen(call), call.flag("all")
+        if any(name in wanted for name in ("bwlimit", "ionice", "performance")):
+            call.require("/", "Sys.Modify")
+        if "prune-backups" in wanted:
+            call.require(f"/storage/{storage_id}", "Datastore.Allocate")
         guests = [
             datacenter.guests[i] for i in ids if i in datacenter.guests and datacenter.guests[i].node == call.node
         ]
         unknown = [i for i in ids if i not in datacenter.guests]
-        if not guests and not unknown:
+        if not guests and not unknown and not is_all:
             return "OK"
+        call.require(f"/storage/{storage_id}", "Datastore.AllocateSpace")
 
         def body(task: Task) -> Body:
+            allowed = [guest for guest in guests if call.may(f"/vms/{guest.vmid}", "VM.Backup")]
+            if len(allowed) < len(guests) and not is_all:
+                refused = next(guest.vmid for guest in guests if guest not in allowed)
+                raise TaskFailed(f"Permission check failed (/vms/{refused}, VM.Backup)")
             failed = len(unknown)
             for vmid in unknown:
                 task.say(f"ERROR: Backup of VM {vmid} failed - unable to find VM '{vmid}'")
-            for guest in guests:
+            for guest in allowed:
                 failed += not (yield from self._one(task, guest, storage_id, call))
             if failed:
                 raise TaskFailed("job errors")

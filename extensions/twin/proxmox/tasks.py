@@ -107,7 +107,8 @@ class TaskBook:
     def find(self, node: str, upid: str) -> Task:
         task = self.tasks.get(upid)
         if task is None or task.node != node:
-            raise PveError(500, f"unable to parse worker upid '{upid}'" if ":" not in upid else "no such task")
+            words = "no such task" if ":" in upid else "unable to parse worker upid"
+            raise PveError(400, "Parameter verification failed.", {"upid": words})
         return task
 
     def on(self, node: str) -> list[Task]:

@@ -131,7 +131,12 @@ def test_a_change_in_the_background_is_a_task(site: Site) -> None:
         ("POST", "/cluster/ha/resources", {"sid": "vm:100"}, ("/", "Sys.Console")),
         ("GET", "/cluster/status", {}, ("/", "Sys.Audit")),
         ("GET", "/cluster/backup-info/not-backed-up", {}, ("/", "Sys.Audit")),
-        ("POST", f"/nodes/{A}/vzdump", {"vmid": "100", "storage": "pbs"}, ("/vms/100", "VM.Backup")),
+        (
+            "POST",
+            f"/nodes/{A}/vzdump",
+            {"vmid": "100", "storage": "pbs"},
+            ("/storage/pbs", "Datastore.AllocateSpace"),
+        ),
         ("GET", f"/nodes/{A}/status", {}, (f"/nodes/{A}", "Sys.Audit")),
     ],
 )
