@@ -85,7 +85,7 @@ def to_event(row: wire.Row, *, user: str) -> Event:
     kind_word, status = str(row.get("type") or ""), str(row.get("status") or "")
     words = WORDS_OF.get(kind_word, f"task {kind_word}")
     kind = KINDS.get(kind_word, EventKind.OTHER)
-    is_over = bool(row.get("endtime")) or bool(status)
+    is_over = bool(row.get("endtime")) or status not in ("", "RUNNING")  # so PVE lists what runs, asked for all sources
     if is_over and not (status == "OK" or status.startswith("WARNINGS")):
         # Also a shutdown that the guest did not obey ends so: it was asked, and nothing came of it
         words, kind = f"{words}, which failed: {wire.sanitised(status)}", EventKind.OTHER
