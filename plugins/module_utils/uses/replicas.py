@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, runs, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import Mark
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Loss
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, ReplicaKind
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import State
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.examine import PROMOTED, Subject
 
@@ -78,8 +78,8 @@ def facts(one: Subject, *, now_s: float) -> dict[str, t.Any]:
 def _drift(one: Subject) -> list[dict[str, t.Any]]:
     """Return where the shape of the replica differs from the production copy: it was replicated before a change."""
     production, replica = one.pair.production, one.pair.replica
-    if production is None or replica is None:
-        return []
+    if production is None or replica is None or replica.replica_kind is ReplicaKind.VOLUMES:
+        return []  # disks alone have no shape of their own: they run in the production copy's
     shapes: Sequence[tuple[str, t.Any, t.Any]] = (
         ("memory_bytes", production.memory_bytes, replica.memory_bytes),
         ("cpu_count", production.cpu_count, replica.cpu_count),
