@@ -553,6 +553,21 @@ def test_a_missing_right_is_not_a_dead_site(door, cluster, open_site):
     assert "PVEAuditor" in refused.value.next
 
 
+def test_a_node_that_is_not_in_the_cluster_is_told_with_those_that_are(door, cluster, open_site):
+    cluster.open(door)
+    for row in cluster.status[1:]:
+        row["name"] = row["name"].replace("pve", "nodo")
+    with pytest.raises(BadInput, match="shows the nodes nodo1, nodo2") as refused:
+        open_site(door).read()
+    assert "'node' in dr_site" in refused.value.next
+
+
+def test_a_wrong_name_of_a_node_that_stands_alone_is_told_too(open_door, cluster, open_site):
+    other = type(cluster)().alone("pve9").open(open_door())
+    with pytest.raises(BadInput, match="find the node 'pve2'"):
+        open_site(cluster.alone("pve1").open(open_door()), other).read()
+
+
 # --- one VM again ----------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,11 @@ from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, SiteUnreachable
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
+    BadInput,
+    ProviderFault,
+    SiteUnreachable,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, SiteReading, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, survey
@@ -96,6 +100,7 @@ class ProxmoxReader:
         if isinstance(found, EndpointReading):
             return replace(found, node=home), replace(found, node=away)
         seen, calls = found
+        _require_nodes(client, seen, home, away)
         one = read.reading(client, seen, node=home, replica_node=away, calls=calls)
         return one, replace(one, node=away)
 
@@ -124,11 +129,13 @@ class ProxmoxReader:
             production = mine
         else:
             seen, calls = mine
+            _require_nodes(self._production, seen, home)
             production_vms = seen.vms
             production = read.reading(self._production, seen, node=home, replica_node=away, calls=calls)
         if isinstance(theirs, EndpointReading):
             return production, theirs
         seen, calls = theirs
+        _require_nodes(self._replica, seen, away)
         replica = read.reading(
             self._replica, seen, node=away, replica_node=away, calls=calls, production=production_vms
         )
@@ -142,6 +149,18 @@ class ProxmoxReader:
 
     def _speaker(self, end: EndpointReading) -> Client:
         return self._replica if end.address == self._replica.address else self._production
+
+
+def _require_nodes(client: Client, seen: View, *nodes: str) -> None:
+    """Refuse a node that the endpoint does not know: every path of the API goes by its name."""
+    known = list(seen.survey.nodes)
+    for node in nodes:
+        if node and node not in known:
+            raise BadInput(
+                what=f"find the node {node!r}",
+                why=f"{client.address} shows {'the nodes ' if len(known) > 1 else ''}{', '.join(known)}",
+                next="correct 'node' in dr_site: it is the name that the web interface shows under Datacenter",
+            )
 
 
 def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None, str | None]:
