@@ -302,13 +302,17 @@ def outlast(client: Client, nodes: Iterable[str], vmid: int | None, kinds: Itera
             continue  # a dead node runs nothing
         for upid in running:
             found = True
-            left_s = max(0.0, deadline - client.clock.now_s())
-            try:
-                client.await_task("wait for the running task", upid, within_s=left_s)
-            except ProviderFault as fault:
-                if fault.is_answer_lost and _still_runs(client, node, upid, kinds):
-                    raise
+            await_running(client, node, upid, kinds, within_s=max(0.0, deadline - client.clock.now_s()))
     return found
+
+
+def await_running(client: Client, node: str, upid: str, kinds: Iterable[str], *, within_s: float) -> None:
+    """Wait for the end of one task, good or bad. Raises a lost answer only where it is still seen running."""
+    try:
+        client.await_task("wait for the running task", upid, within_s=within_s)
+    except ProviderFault as fault:
+        if fault.is_answer_lost and _still_runs(client, node, upid, kinds):
+            raise
 
 
 def _still_runs(client: Client, node: str, upid: str, kinds: Iterable[str]) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
@@ -26,23 +26,23 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
     AGAIN,
     Machine,
     Sheet,
-    outlast,
-    rows,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import (
     CLONE,
     copy_of,
     original_config,
     shells_of,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import Promotion
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.vmids import (
+    new_vmids,
+    outlast_unnamed,
+    until_free,
+)
 
 CREATE_WITHIN_S = 300.0
 COPY_WITHIN_S = 6 * 3600.0  # a terabyte at 50 MB/s
 DESTROY_WITHIN_S = 300.0
-TRIES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,58 +63,16 @@ def promote(p: Promotion) -> Iterator[Step]:
     clone = machine_of(p, plan.clone)
     if plan.shell is not None:
         shell = Machine(p.client, plan.shell, name=f"shell of {p.name}", node=p.ends.away)
-        yield _build_shell(p, shell, plan.clone, config)
+        yield _build_shell(p, shell, clone, config)
         yield _copy(p, shell, clone, config)
     yield stand_in(p, clone, config)
     if plan.shell is not None:
-        yield remove_shell(shell, clone=plan.clone, origin=p.origin, run_id=p.run_id)
+        yield remove_shell(shell, clone=clone.vmid, origin=p.origin, run_id=p.run_id)
     yield from p.serve(clone)
 
 
 def machine_of(p: Promotion, vmid: int) -> Machine:
     return Machine(p.client, vmid, name=p.name, node=p.ends.away)
-
-
-def new_vmids(p: Promotion, count: int, taken: set[int]) -> list[int]:
-    """Return ids that no VM has, the wished one first; never the protected VM's own, under which its backups are filed."""
-    client = p.client
-    used = taken | {p.origin} | {row.vmid for row in rows(client)}
-    wished = _wished(p, used)
-    start = int(client.get("/cluster/nextid"))
-    found = [*wished]
-    for vmid in range(start, start + TRIES):
-        if len(found) == count:
-            return found
-        if vmid not in used and vmid not in found and _is_free(client, vmid):
-            found.append(vmid)
-    raise Refused(
-        what="find free ids for new VMs",
-        why=f"none is free from {start} on",
-        next="widen the range of ids (Datacenter > Options > Next Free VMID Range)",
-    )
-
-
-def _wished(p: Promotion, used: set[int]) -> list[int]:
-    if not p.promoted_id:
-        return []
-    is_number = p.promoted_id.isdecimal() and 100 <= int(p.promoted_id) <= 999_999_999
-    if is_number and int(p.promoted_id) not in used and _is_free(p.client, int(p.promoted_id)):
-        return [int(p.promoted_id)]
-    raise BadInput(
-        what=f"{p.what} as VM {p.promoted_id}",
-        why="a guest has this id already" if is_number else "it is not the id of a VM: a number from 100 on",
-        next="choose a free number for dr_promoted_id, or leave it to Proxmox VE",
-    )
-
-
-def _is_free(client: Client, vmid: int) -> bool:
-    try:
-        client.get("/cluster/nextid", vmid=vmid)
-    except VendorFault as fault:
-        if fault.kind not in (Kind.BAD_PARAMETER, Kind.EXISTS):
-            raise
-        return False  # a container's, or a guest's that this account may not see
-    return True
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -125,11 +83,11 @@ def _plan(p: Promotion) -> Plan:
     found = _begun(p)
     if found is None:
         # A shell that a killed controller has just asked for bears its tags only once it is made.
-        outlast(p.client, [p.ends.away], None, ("qmcreate",), within_s=CREATE_WITHIN_S)
+        outlast_unnamed(p, "qmcreate", within_s=CREATE_WITHIN_S)
         found = _begun(p)
     if found is not None:
         return found
-    clone, shell = new_vmids(p, 2, set())
+    clone, shell = new_vmids(p, 2)
     return Plan(clone=clone, shell=shell)
 
 
@@ -166,32 +124,28 @@ def _require_whole(p: Promotion, config: hardware.Config) -> None:
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-def _build_shell(p: Promotion, shell: Machine, clone: int, config: hardware.Config) -> Step:
-    marks = {
-        stamps.RUN: p.run_id,
-        stamps.MODE: CLONE,
-        stamps.POINT: p.point.id,
-        tags.SHELL: str(clone),
-    }
-
-    def act() -> None:
+def _build_shell(p: Promotion, shell: Machine, clone: Machine, config: hardware.Config) -> Step:
+    def make() -> None:
         shell.run(
             "make the shell",
             "POST",
             f"/nodes/{p.ends.away}/qemu",
             within_s=CREATE_WITHIN_S,
             vmid=shell.vmid,
-            name=f"dr-shell-{clone}",
-            tags=tags.with_stamps("", marks),
+            name=f"dr-shell-{clone.vmid}",
+            tags=tags.with_stamps("", _shell_marks(p, clone)),
             pool=p.ends.spec.replica.pool,
             **hardware.shell_config(config),
         )
 
+    def choose_again() -> None:
+        clone.vmid, shell.vmid = new_vmids(p, 2)
+
     return shell.step(
         "make a shell over the replica's disks",
         calls=[f"POST /nodes/{p.ends.away}/qemu vmid={shell.vmid} (disks of VM {p.origin}, no NIC)"],
-        is_done=lambda sheet: _is_shell(sheet, clone, p.run_id) or _is_cloned(p),
-        act=act,
+        is_done=lambda sheet: _is_shell(sheet, clone.vmid, p.run_id) or _is_cloned(p),
+        act=lambda: until_free(p, make, choose_again),
         tasks=("qmcreate",),
         within_s=CREATE_WITHIN_S,
         next=f"see that the disks vm-{p.origin}-disk-* are on {p.ends.away} and that the account may use them"
@@ -199,12 +153,21 @@ def _build_shell(p: Promotion, shell: Machine, clone: int, config: hardware.Conf
     )
 
 
+def _shell_marks(p: Promotion, clone: Machine) -> dict[str, str]:
+    return {
+        stamps.RUN: p.run_id,
+        stamps.MODE: CLONE,
+        stamps.POINT: p.point.id,
+        tags.SHELL: str(clone.vmid),
+    }
+
+
 def _is_shell(sheet: Sheet, clone: int, run_id: str) -> bool:
     return sheet.is_there and not sheet.lock and sheet.has_run(run_id) and sheet.stamps.get(tags.SHELL) == str(clone)
 
 
 def _copy(p: Promotion, shell: Machine, clone: Machine, config: hardware.Config) -> Step:
-    def act() -> None:
+    def make() -> None:
         if not _is_shell(shell.now(), clone.vmid, p.run_id):
             raise ProviderFault(
                 what=f"clone {shell.target}", why="it is not the shell that this run made", next="undo this run"
@@ -221,12 +184,19 @@ def _copy(p: Promotion, shell: Machine, clone: Machine, config: hardware.Config)
             pool=p.ends.spec.replica.pool,
         )
 
+    def choose_again() -> None:
+        # The new id first into the shell's tag: whoever continues must find the clone that is made of it.
+        (vmid,) = new_vmids(p, 1)
+        marks = {tags.SHELL: str(vmid)}
+        shell.put("plan another clone", lambda sheet: {"tags": tags.with_stamps(sheet.config.get("tags"), marks)})
+        clone.vmid = vmid
+
     return clone.step(
         "copy the replica's disks",
         calls=[f"POST {shell.path}/clone newid={clone.vmid} full=1"],
         # What is copied bears the shell's tags at once, and the lock until it is whole.
         is_done=lambda sheet: sheet.is_there and sheet.has_run(p.run_id) and not sheet.lock,
-        act=act,
+        act=lambda: until_free(p, make, choose_again),
         tasks=("qmclone",),
         task_vmid=shell.vmid,
         on_nodes=lambda: [shell.node],

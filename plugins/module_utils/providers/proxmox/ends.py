@@ -81,9 +81,14 @@ def name_of(pair: Pair) -> str:
     return next(named, pair.name)
 
 
-def rows_of_run(client: Client, run_id: str) -> list[Row]:
-    """Return the VMs that carry a run's stamp, by id."""
-    found = [row for row in rows(client) if row.stamps.get(stamps.RUN) == run_id]
+def rows_of_run(client: Client, run_id: str, origin: int) -> list[Row]:
+    """Return the VMs that carry a run's stamp and come of the protected VM, by id."""
+    found = [
+        row
+        for row in rows(client)
+        if row.stamps.get(stamps.RUN) == run_id
+        and (row.vmid == origin or vmid_of_point(row.stamps.get(stamps.POINT, "")) in (0, origin))
+    ]
     return sorted(found, key=lambda row: row.vmid)
 
 

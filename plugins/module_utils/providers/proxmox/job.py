@@ -26,6 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.fa
 DEFAULT_SCHEDULE = "*/15"
 RUN_WITHIN_S = 1800.0  # a running replication sends what changed since the last one
 POLL_S = 1.0
+CHANGED_MEANWHILE_TRIES = 20
 HELD, REVERSED = "disabled", "reversed"
 _MARK = re.compile(
     r"ferragosto\.dr: (?P<word>disabled|reversed) by run (?P<run>\S+); was (?P<was>enabled|disabled)"
@@ -215,17 +216,24 @@ class Holder:
 
     def put(self, job: Job, *, is_enabled: bool, comment: str) -> None:
         """Write one job, unless it is so already. Without quorum the answer takes ten seconds."""
-        fresh = _job(self.client.get(f"/cluster/replication/{job.id}"))
-        if fresh.is_enabled == is_enabled and fresh.comment == comment:
-            return
-        self.client.send(
-            "PUT",
-            f"/cluster/replication/{job.id}",
-            disable=not is_enabled,
-            comment=comment or None,
-            delete=None if comment or not fresh.comment else "comment",
-            digest=fresh.digest or None,
-        )
+        for left in reversed(range(CHANGED_MEANWHILE_TRIES)):
+            fresh = _job(self.client.get(f"/cluster/replication/{job.id}"))
+            if fresh.is_enabled == is_enabled and fresh.comment == comment:
+                return
+            try:
+                self.client.send(
+                    "PUT",
+                    f"/cluster/replication/{job.id}",
+                    disable=not is_enabled,
+                    comment=comment or None,
+                    delete=None if comment or not fresh.comment else "comment",
+                    digest=fresh.digest or None,
+                )
+                return
+            except VendorFault as fault:
+                # All jobs lie in one file: with many VMs failing over at once, somebody else has just written it.
+                if fault.kind is not Kind.CHANGED_MEANWHILE or not left:
+                    raise
 
     def _hold(self, run_id: str) -> None:
         for job in self.jobs():

@@ -66,7 +66,7 @@ class Promotion:
 
     def found(self) -> list[Row]:
         """Return the VMs of this run, as they are now."""
-        return rows_of_run(self.client, self.run_id)
+        return rows_of_run(self.client, self.run_id, self.origin)
 
     def copy(self) -> Row | None:
         return copy_of(self.found())

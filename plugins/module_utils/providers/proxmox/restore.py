@@ -20,13 +20,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox im
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
     AGAIN,
     Machine,
-    outlast,
     rows,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.clone import (
     COPY_WITHIN_S,
     machine_of,
-    new_vmids,
     stand_in,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import (
@@ -36,6 +34,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
     storage_rows,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import BACKUP, Promotion
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.vmids import (
+    new_vmids,
+    outlast_unnamed,
+    until_free,
+)
 
 
 def promote(p: Promotion) -> Iterator[Step]:
@@ -47,7 +50,7 @@ def promote(p: Promotion) -> Iterator[Step]:
     yield from p.hold_job(is_point_checked=lambda: False)
     if begun is None:
         # What a killed controller has just asked for bears its tags only once it is restored.
-        outlast(p.client, [p.ends.away], None, ("qmrestore",), within_s=COPY_WITHIN_S)
+        outlast_unnamed(p, "qmrestore", within_s=COPY_WITHIN_S)
         begun = p.copy()
     vmid = begun.vmid if begun is not None else new_vmids(p, 1, _ids_at_home(p))[0]
     machine = machine_of(p, vmid)
@@ -99,7 +102,7 @@ def _restore(p: Promotion, machine: Machine, config: hardware.Config) -> Step:
     marks = {stamps.RUN: p.run_id, stamps.MODE: RESTORE, stamps.POINT: p.point.id}
     down = keepsake.linked(keepsake.nets_of(config), is_up=False)
 
-    def act() -> None:
+    def make() -> None:
         machine.run(
             "restore the backup",
             "POST",
@@ -115,11 +118,14 @@ def _restore(p: Promotion, machine: Machine, config: hardware.Config) -> Step:
             **down,
         )
 
+    def choose_again() -> None:
+        (machine.vmid,) = new_vmids(p, 1, _ids_at_home(p))
+
     return machine.step(
         "restore the backup",
         calls=[f"POST /nodes/{p.ends.away}/qemu vmid={machine.vmid} archive={volume_of(p.point.id)}"],
         is_done=lambda sheet: sheet.is_there and sheet.has_run(p.run_id) and not sheet.lock,
-        act=act,
+        act=lambda: until_free(p, make, choose_again),
         tasks=("qmrestore",),
         on_nodes=lambda: [p.ends.away],
         within_s=COPY_WITHIN_S,

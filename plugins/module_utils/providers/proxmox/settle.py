@@ -61,7 +61,7 @@ def undo_promotion(
     The copy goes first, the job is put back last: as long as it is disabled nothing that undo needs is overwritten.
     """
     origin, name = origin_of(pair), name_of(pair)
-    found = rows_of_run(ends.replica, run_id)
+    found = rows_of_run(ends.replica, run_id, origin)
     copy = copy_of(found)
     _refuse_foreign(pair, run_id)
     if copy is not None and copy.stamps.get(stamps.PHASE) == Phase.COMMITTED:
@@ -93,7 +93,7 @@ def commit(ends: Ends, pair: Pair, *, run_id: str) -> Iterator[Step]:
     """
     name = name_of(pair)
     replica = require_replica(pair, "commit the promotion")
-    row = copy_of(rows_of_run(ends.replica, run_id))
+    row = copy_of(rows_of_run(ends.replica, run_id, origin_of(pair)))
     if row is None:
         if not any(key in vm.stamps for vm in pair.copies() for key in (stamps.RUN, stamps.FENCED)):
             return  # committed at home before: the stamps are off
