@@ -75,20 +75,22 @@ def stop(datacenter: Datacenter, call: Call) -> str:
 @ROUTES.add("POST", f"{_STATUS}/shutdown")
 def shutdown(datacenter: Datacenter, call: Call) -> str:
     guest = _guest(datacenter, call)
+    process, is_forced = datacenter.machines.of(guest), call.flag("forceStop")
+    is_paused = process is not None and process.qmpstatus == "paused"
+    if is_paused and not is_forced:
+        raise PveError(500, "VM is paused - cannot shutdown")
     if datacenter.ha.manages(guest.vmid):
         return datacenter.ha.request(guest, "stopped", "hastop", call)
-    process = datacenter.machines.of(guest)
-    if process is not None and process.qmpstatus == "paused":
-        if not call.flag("forceStop"):
-            raise PveError(500, "VM is paused - cannot shutdown")
-        return stop(datacenter, call)
     within_s = float(call.params.get("timeout") or datacenter.timing.shutdown_timeout_s)
 
     def body(task: Task) -> Body:
         _require_unlocked(guest, call)
         process = datacenter.machines.of(guest)
-        if process is not None:
-            yield from shutting_down(datacenter, task, guest, process, within_s, is_forced=call.flag("forceStop"))
+        if process is not None and is_paused:
+            yield datacenter.timing.stop_s
+            datacenter.machines.stop(process)
+        elif process is not None:
+            yield from shutting_down(datacenter, task, guest, process, within_s, is_forced=is_forced)
         return 0
 
     return datacenter.tasks.start(call.node, "qmshutdown", guest.vmid, body, call)
@@ -97,27 +99,22 @@ def shutdown(datacenter: Datacenter, call: Call) -> str:
 def shutting_down(
     datacenter: Datacenter, task: Task, guest: Guest, process: Process, within_s: float, *, is_forced: bool
 ) -> Generator[float, None, None]:
-    """Ask by the agent when one is configured, else by the power button; a dead guest hears neither."""
+    """Ask by the agent if it answers a ping, else by the power button; a dead guest hears neither."""
     machines = datacenter.machines
-    by_agent = guest.has_agent
-    if by_agent and not machines.agent_answers(process):
-        yield min(datacenter.timing.agent_timeout_s, within_s)
-        task.say(
-            f"VM {guest.vmid} qga command 'guest-shutdown' failed - unable to connect to VM {guest.vmid} qga socket"
-        )
-        if not is_forced:
-            raise TaskFailed("VM quit/powerdown failed")
-        task.say("VM quit/powerdown failed - terminating now with SIGTERM")
-    else:
-        datacenter.world.shutdown_asked(process.copy_id, by_power_button=not by_agent)
-        is_gone = yield from waiting(
-            lambda: machines.running.get((process.node, process.vmid)) is not process, within_s, datacenter.now_s
-        )
-        if is_gone:
-            return
-        if not is_forced:
-            raise TaskFailed("VM quit/powerdown failed - got timeout")
-        task.say("VM still running - terminating now with SIGTERM")
+    by_agent = guest.has_agent and machines.agent_answers(process)
+    if guest.has_agent and not by_agent:
+        yield datacenter.timing.agent_timeout_s
+        failed = f"VM {guest.vmid} qga command 'guest-ping' failed - got timeout"
+        task.say(f"QEMU Guest Agent is not running - {failed}")
+    datacenter.world.shutdown_asked(process.copy_id, by_power_button=not by_agent)
+    is_gone = yield from waiting(
+        lambda: machines.running.get((process.node, process.vmid)) is not process, within_s, datacenter.now_s
+    )
+    if is_gone:
+        return
+    if not is_forced:
+        raise TaskFailed("VM quit/powerdown failed - got timeout")
+    task.say("VM still running - terminating now with SIGTERM")
     yield datacenter.timing.stop_s
     machines.stop(process)
 

@@ -88,16 +88,29 @@ def test_a_guest_shuts_down_by_its_agent_or_by_the_power_button(has_tools: bool)
     assert site.current()["status"] == "stopped"
 
 
-def test_a_crashed_guest_with_an_agent_does_not_hear_a_shutdown(site: Site) -> None:
+@pytest.mark.parametrize("has_tools", [True, False])
+def test_a_crashed_guest_hears_neither_agent_nor_power_button(has_tools: bool) -> None:
+    site = Site(wish(vm(has_tools=has_tools)))
     site.world.crash("cluster/100")
-    assert site.ended(site.power("shutdown", timeout=20)) == "VM quit/powerdown failed"
+    assert site.ended(site.power("shutdown", timeout=20)) == "VM quit/powerdown failed - got timeout"
     assert site.current()["status"] == "running"
 
 
-def test_a_crashed_guest_without_agent_runs_into_the_timeout() -> None:
-    site = Site(wish(vm(has_tools=False)))
-    site.world.crash("cluster/100")
-    assert site.ended(site.power("shutdown", timeout=20)) == "VM quit/powerdown failed - got timeout"
+def test_a_guest_whose_agent_alone_is_dead_hears_the_power_button(site: Site) -> None:
+    site.dc.trouble.dead_agents.add(100)
+    upid = site.power("shutdown", timeout=20)
+    site.done(upid)
+    assert "QEMU Guest Agent is not running" in site.task_log(upid)
+    assert site.current()["status"] == "stopped"
+
+
+def test_a_paused_guest_is_shut_down_by_force_or_not_at_all(site: Site) -> None:
+    site.done(site.power("suspend"))
+    assert site.refused("POST", f"/nodes/{A}/qemu/100/status/shutdown").text == "VM is paused - cannot shutdown"
+    upid = site.power("shutdown", forceStop=1)
+    site.done(upid)
+    assert ":qmshutdown:" in upid
+    assert site.current()["status"] == "stopped"
 
 
 @pytest.mark.parametrize("has_tools", [True, False])
