@@ -98,7 +98,7 @@ def undisturbed(
             ended = tale.play()
             assert (ended.exitcode, ended.said) == (0, tale.outcome)
             assert tale.faults_at_end() == []
-            known[way] = json.loads(json.dumps({"told": tale.told(), "calls": tale.changing_calls()}))
+            known[way] = json.loads(json.dumps({"told": tale.told(), "calls": changes(tale)}))
         return known[way]
 
     return of
@@ -134,9 +134,14 @@ def _kill_and_resume(tale: Tale, death: Death, usual: dict[str, t.Any]) -> list[
     if (ended.exitcode, ended.said) != (0, expected):
         found.append(f"ended with {ended.exitcode}: {ended.said}")
     found += tale.faults_at_end()
-    if tale.changing_calls() != usual["calls"]:
-        found.append(f"changes: {tale.changing_calls()}, undisturbed {usual['calls']}")
+    if changes(tale) != usual["calls"]:
+        found.append(f"changes: {changes(tale)}, undisturbed {usual['calls']}")
     return found
+
+
+def changes(tale: Tale) -> dict[str, int]:
+    """Count the changing calls; whether a first replication has to be hurried on depends on the scheduler's own look."""
+    return {call: n for call, n in tale.changing_calls().items() if not call.endswith("/schedule_now")}
 
 
 @pytest.mark.parametrize("way", ["clone", "in_place"])

@@ -20,7 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
     Way,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Op, State, StateView
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
@@ -68,7 +68,7 @@ def fail_over(
     chosen = runs.chosen_point(records)
     if state.state not in (State.FAILOVER, State.FAILBACK, State.FAILING_OVER, State.INTERRUPTED):
         state.require(Op.FAILOVER, pair.name)
-    loss = _choose(work, replica, order, chosen)
+    loss = _choose(work, replica, order, runs.chosen(records), has_begun=_has_begun(records))
     if state.state in (State.FAILOVER, State.FAILBACK):
         return None, loss
     _require_acceptable(work, replica, loss, order)
@@ -118,23 +118,32 @@ def _require_acceptable(work: Work, replica: Vm, loss: Loss, order: FailoverOrde
         )
 
 
-def _choose(work: Work, replica: Vm, order: FailoverOrder, chosen: str | None) -> Loss:
+def _choose(work: Work, replica: Vm, order: FailoverOrder, chosen: RecoveryPoint | None, *, has_begun: bool) -> Loss:
     """Return the point this run has chosen; a resumed run keeps it unless a person names another one."""
-    points.require_promotable(replica)
-    keeps = chosen is not None and order.choice == "latest"
-    point = _kept(replica, str(chosen)) if keeps else points.choose_point(replica.points, order.choice)
+    if chosen is not None and order.choice == "latest":
+        point = _kept(replica, chosen, has_begun=has_begun)
+    else:
+        points.require_promotable(replica)
+        point = points.choose_point(replica.points, order.choice)
     return points.loss(point, fault_at_s=order.fault_at_s, now_s=work.clock.now_s(), rpo_s=order.rpo_s)
 
 
-def _kept(replica: Vm, chosen: str) -> RecoveryPoint:
-    point = next((p for p in replica.points if p.id == chosen), None)
-    if point is None:
-        raise NotReplicated(
-            what=f"continue the promotion of {replica.name}",
-            why=f"the recovery point {chosen} that this run chose is gone",
-            next="undo this run, then recover again with another point",
-        )
-    return point
+def _kept(replica: Vm, chosen: RecoveryPoint, *, has_begun: bool) -> RecoveryPoint:
+    """Return the point as it is shown now; what was begun with it may have used it up, where a clone or a move took its place."""
+    point = next((p for p in replica.points if p.id == chosen.id), None)
+    if point is not None:
+        return point
+    if has_begun:
+        return chosen
+    raise NotReplicated(
+        what=f"continue the promotion of {replica.name}",
+        why=f"the recovery point {chosen.id} that this run chose is gone",
+        next="undo this run, then recover again with another point",
+    )
+
+
+def _has_begun(records: Sequence[Record]) -> bool:
+    return any(r.kind == "result" and r.body.get("phase") == "promote" and not r.body.get("error") for r in records)
 
 
 def migrate(work: Work, pair: Pair, state: StateView, *, to: str, mode: str, limits: Deadlines) -> bool:

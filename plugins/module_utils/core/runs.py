@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import RecoveryPoint
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Lease, Owner, Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Trail
 
@@ -189,6 +190,19 @@ def chosen_point(records: Sequence[Record]) -> str | None:
     """Return the id of the recovery point a run chose; a resumed run keeps it unless a person names another."""
     chosen = _last(records, "chosen")
     return str(chosen.body["id"]) if chosen is not None else None
+
+
+def chosen(records: Sequence[Record]) -> RecoveryPoint | None:
+    """Return the recovery point a run chose, as it was then: its replica may show none any more once it is promoted."""
+    found = _last(records, "chosen")
+    if found is None:
+        return None
+    body = found.body
+    return RecoveryPoint(
+        id=str(body["id"]),
+        name=str(body.get("name") or body["id"]),
+        created_at_s=float(body.get("created_at_s") or 0.0),
+    )
 
 
 def chosen_way(records: Sequence[Record]) -> str:

@@ -34,6 +34,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.probes.witness impor
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
 from ansible_collections.ferragosto.dr.plugins.module_utils.uses.examine import Subject
 
+_BEGUN = frozenset({states.State.INTERRUPTED, states.State.FAILING_OVER})  # perhaps before the way was chosen
+
 
 def situation(
     session: Session,
@@ -79,8 +81,10 @@ def _loss(session: Session, one: Subject) -> tuple[Loss | None, str, str]:
     if one.pair.replica is None:
         return None, one.pair.replica_note or "no replica was found", "check dr_replica, or restore from a backup"
     try:
-        points.require_promotable(one.pair.replica)
-        point = _chosen(one) or points.choose_point(one.pair.replica.points, one.item.choice)
+        point = _chosen(one)
+        if point is None:
+            points.require_promotable(one.pair.replica)
+            point = points.choose_point(one.pair.replica.points, one.item.choice)
     except DrError as error:
         return None, error.why, error.next
     now_s = session.clock.now_s()
@@ -94,7 +98,8 @@ def _way(session: Session, one: Subject, loss: Loss | None) -> tuple[str, str]:
     gone = replica.stamps.get(stamps.MODE, "") if replica is not None else ""
     own = [r for r in one.records if one.run is not None and r.run_id == one.run.run_id]
     gone = gone or runs.chosen_way(own)
-    if gone or loss is None or states.Op.FAILOVER not in one.state.legal():
+    is_ahead = states.Op.FAILOVER in one.state.legal() or one.state.state in _BEGUN
+    if gone or loss is None or not is_ahead:
         return gone, ""
     left_s = time_left_s(one.item.alert_at_s, one.item.contract.rto_s, session.clock.now_s())
     speed = ways.pace(session.journal.records(kinds=("result",)))
@@ -110,8 +115,7 @@ def _chosen(one: Subject) -> RecoveryPoint | None:
     """Return the point that the open run has chosen, unless a person names another now."""
     if one.run is None or one.item.choice != "latest" or one.pair.replica is None:
         return None
-    chosen = runs.chosen_point([record for record in one.records if record.run_id == one.run.run_id])
-    return next((point for point in one.pair.replica.points if point.id == chosen), None)
+    return runs.chosen([record for record in one.records if record.run_id == one.run.run_id])
 
 
 def _fence(session: Session, one: Subject, *, is_deep: bool) -> FenceOutlook:
