@@ -206,6 +206,21 @@ def test_lost_answer_is_settled_by_reading_and_nothing_is_asked_twice(pve: PveBe
     assert pve.control.accidents() == []
 
 
+@pytest.mark.parametrize("action", ["drop_after", "drop_before"])
+def test_cut_ssh_line_is_settled_by_reading_where_the_configuration_is(pve_ssh: PveBench, action: str) -> None:
+    pve_ssh.control.corrupt("solo", since_s=3600)
+    begun(pve_ssh, "solo")
+    pve_ssh.control.rule(method="SSH", path="mv", action=action)
+    in_place = pve_ssh.policy(promotion="in_place")
+    promoted = pve_ssh.promote("solo", policy=in_place)
+    assert bool(promoted.get("failed")) == (action == "drop_before"), promoted.get("msg")
+    if action == "drop_before":
+        assert "was lost" in promoted["error"]["why"]
+        promoted = pve_ssh.promote("solo", policy=in_place)
+    assert not promoted.get("failed"), promoted["msg"]
+    assert pve_ssh.lab.world.serving_copy("solo").host == "esx2"
+
+
 def test_node_dying_in_mid_promotion_is_survived_by_the_same_command(pve: PveBench) -> None:
     pve.control.corrupt("solo", since_s=3600)
     pve.control.rule(method="POST", path="/nodes/{node}/qemu/{vmid}/clone", action="dead_node", target="pve2")

@@ -108,15 +108,20 @@ class NodeShell:
             try:
                 done = await connection.run(command, check=False, timeout=COMMAND_WITHIN_S)
             except (asyncssh.Error, OSError, TimeoutError) as cause:
-                raise ProviderFault(
-                    what=what,
-                    why=f"{self.address}: the answer of `{command}` was lost ({type(cause).__name__})",
-                    next=f"see on the node what came of it, {_AGAIN}",
-                    is_answer_lost=True,
-                ) from cause
+                raise self._lost(what, command, type(cause).__name__) from cause
+        if done.exit_status is None and done.exit_signal is None:  # the line was cut before it could tell
+            raise self._lost(what, command, "the line was cut")
         if done.exit_status != 0:
             raise _failed(what, self.address, command, done)
         return str(done.stdout or "")
+
+    def _lost(self, what: str, command: str, how: str) -> ProviderFault:
+        return ProviderFault(
+            what=what,
+            why=f"{self.address}: the answer of `{command}` was lost ({how})",
+            next=f"see on the node what came of it, {_AGAIN}",
+            is_answer_lost=True,
+        )
 
     def _require_options(self, what: str) -> None:
         for option in ("ssh_user", "ssh_key_path", "ssh_known_hosts_path"):
