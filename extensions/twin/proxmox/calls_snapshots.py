@@ -141,7 +141,8 @@ def roll_back(datacenter: Datacenter, call: Call) -> str:
         newest = max(guest.snapshots.values(), key=lambda s: s.taken_at_s)
         if newest is not snapshot:
             # a ZFS rollback destroys what is newer, so the storage refuses
-            raise TaskFailed(f"can't rollback, '{name}' is not most recent snapshot")
+            volume_id = next(iter(datacenter.disk_ids(snapshot.config)), "")
+            raise TaskFailed(f"can't rollback, '{name}' is not most recent snapshot on '{volume_id}'")
         if _point(guest, name) not in datacenter.copy_of(guest).points:
             # the configuration was moved to disks that were replicated before the snapshot was taken
             raise TaskFailed("zfs error: could not find any snapshots to destroy; check snapshot names.")

@@ -98,8 +98,7 @@ def list_content(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]:
     """Volumes and backups. A replica's volumes are among them, its snapshots are not: they tell no age here."""
     storage = _storage(datacenter, call)
     content, vmid = call.params.get("content"), call.params.get("vmid")
-    may_all = call.may(f"/storage/{storage.id}", "Datastore.Allocate")
-    rows = []
+    rows: list[dict[str, t.Any]] = []
     if content in (None, "images") and "images" in storage.content:
         for volume in datacenter.shelf.on(call.node):
             if volume.storage == storage.id:
@@ -118,15 +117,27 @@ def list_content(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]:
     return [
         row
         for row in sorted(rows, key=lambda r: str(r["volid"]))
-        if (vmid is None or int(vmid) == row["vmid"]) and (may_all or _may_see(call, row))
+        if (vmid is None or int(vmid) == row["vmid"]) and _may_see(call, storage.id, row["content"], row["vmid"])
     ]
 
 
-def _may_see(call: Call, row: t.Mapping[str, t.Any]) -> bool:
-    """check_volume_access: a backup wants VM.Backup on its guest, an image VM.Config.Disk or the storage's audit."""
-    if row["content"] == "backup":
-        return call.may(f"/vms/{row['vmid']}", "VM.Backup") or call.may(f"/vms/{row['vmid']}", "VM.Audit")
+_WANTED = {"backup": ("Datastore.AllocateSpace", "VM.Backup"), "images": ("Datastore.Audit", "VM.Config.Disk")}
+
+
+def _may_see(call: Call, storage: str, content: str, owner: int) -> bool:
+    try:
+        _require_access(call, storage, content, owner)
+    except PveError:
+        return False
     return True
+
+
+def _require_access(call: Call, storage: str, content: str, owner: int) -> None:
+    """check_volume_access: who may not back a guest up does not see its backups, nor its disks who may not change them."""
+    if not call.may(f"/storage/{storage}", "Datastore.Allocate"):
+        of_storage, of_guest = _WANTED[content]
+        call.require(f"/storage/{storage}", of_storage)
+        call.require(f"/vms/{owner}", of_guest)
 
 
 def _backup(datacenter: Datacenter, call: Call) -> Backup:
@@ -139,9 +150,12 @@ def read_volume(datacenter: Datacenter, call: Call) -> dict[str, t.Any]:
     storage, name = _storage(datacenter, call), call.args["volume"]
     volume_id = name if ":" in name else f"{storage.id}:{name}"
     if volume_id in datacenter.backups.vault.backups:
-        row = datacenter.backups.row(_backup(datacenter, call))
+        backup = _backup(datacenter, call)
+        _require_access(call, storage.id, "backup", backup.vmid)
+        row = datacenter.backups.row(backup)
         return {"path": row["volid"], "used": row["size"], **{k: row[k] for k in ("size", "format", "notes")}}
     volume = datacenter.shelf.volume(call.node, volume_id)
+    _require_access(call, storage.id, "images", volume.owner)
     pool = storage.options.get("pool", storage.id)
     return {
         "path": f"/dev/zvol/{pool}/{volume.name}",

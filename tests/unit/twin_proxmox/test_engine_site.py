@@ -267,7 +267,8 @@ def test_only_the_newest_snapshot_can_be_rolled_back_to(site: Site) -> None:
     for name in ("first", "second"):
         site.done(site.post(base, snapname=name))
         site.turn(1)
-    assert site.ended(site.post(f"{base}/first/rollback")) == "can't rollback, 'first' is not most recent snapshot"
+    refused = site.ended(site.post(f"{base}/first/rollback"))
+    assert refused == "can't rollback, 'first' is not most recent snapshot on 'tank:vm-100-disk-0'"
     assert site.ended(site.post(base, snapname="second")) == "snapshot name 'second' already used"
 
 

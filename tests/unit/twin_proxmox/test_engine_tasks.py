@@ -113,3 +113,31 @@ def test_some_options_of_a_backup_want_more(site: Site, option: str, value: obje
     site.rights = lambda path, privilege: (path, privilege) != acl
     refused = site.refused("POST", f"/nodes/{A}/vzdump", vmid="100", storage="pbs", **{option: value})
     assert (refused.status, refused.text) == (403, f"Permission check failed ({', '.join(acl)})")
+
+
+@pytest.mark.parametrize(
+    ("content", "lacks", "is_shown"),
+    [
+        ("backup", {"Datastore.Allocate"}, True),
+        ("backup", {"Datastore.Allocate", "VM.Backup"}, False),
+        ("backup", {"Datastore.Allocate", "Datastore.AllocateSpace"}, False),
+        ("backup", {"VM.Backup", "Datastore.AllocateSpace"}, True),
+        ("images", {"Datastore.Allocate", "VM.Backup"}, True),
+        ("images", {"Datastore.Allocate", "VM.Config.Disk"}, False),
+        ("images", {"VM.Config.Disk"}, True),
+    ],
+)
+def test_what_a_storage_holds_is_seen_by_who_may_use_it(
+    site: Site, content: str, lacks: set[str], is_shown: bool
+) -> None:
+    """The right to audit is not enough: a reader's token sees neither the replicas' volumes nor the backups."""
+    storage = {"backup": "pbs", "images": "tank"}[content]
+    path = f"/nodes/{A}/storage/{storage}/content"
+    (first, *dummy) = site.get(path, content=content, vmid=100)
+    site.rights = lambda path, privilege: privilege not in lacks
+    shown = site.get(path, content=content, vmid=100)
+    assert bool(shown) is is_shown
+    if is_shown:
+        assert site.get(f"{path}/{first['volid']}")["size"] == first["size"]
+    else:
+        assert site.refused("GET", f"{path}/{first['volid']}").status == 403
