@@ -109,8 +109,18 @@ def test_a_missing_ca_file_is_told(open_client):
 # --- who answers -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("errno", "kind"), [(socket.EAI_NONAME, BadInput), (socket.EAI_AGAIN, SiteUnreachable)])
+def test_a_name_that_is_none_is_a_mistake_and_a_silent_name_server_an_outage(spec_for, errno, kind):
+    error = faults.from_network(
+        "read", socket.gaierror(errno, "said the resolver"), spec_for(8006, api_host="pve1.luca")
+    )
+    assert type(error) is kind
+    assert "pve1.luca does not resolve" in error.why
+    assert "api_host" in error.next
+
+
 def test_an_unknown_host_is_told(open_client):
-    with pytest.raises(SiteUnreachable, match="does not resolve"):
+    with pytest.raises((BadInput, SiteUnreachable), match="does not resolve"):
         open_client(8006, api_host="pve1.invalid").get("/version")
 
 

@@ -28,6 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.tr
 READ_AGAIN = "run the same command again: it reads the state first and continues from there"
 
 NODE_SILENT = frozenset({595, 596, 599})  # the node asked could not talk to the one that should answer
+NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 NOT_CONNECTED = 595  # of these the one that says that the call never got there
 
 
@@ -161,9 +162,10 @@ def wrong_login(spec: EndpointSpec, text: str) -> BadInput:
         next_move = (
             "correct api_user (mind the realm: root@pam, dr@pve) and api_password of this endpoint, or use an API token"
         )
+    kind = "API token" if spec.api_token_id else "user name or the password"
     return BadInput(
         what=f"log in to {address_of(spec)} as {who}",
-        why=clean(text, spec) or "the login was refused (401)",
+        why=f"the {kind} is not accepted: {clean(text, spec)}",
         next=next_move,
     )
 
@@ -181,6 +183,8 @@ def from_network(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _bad_certificate(what, cause, spec)
     why, next_move = _network_words(cause, spec)
+    if isinstance(cause, socket.gaierror) and cause.errno in NO_SUCH_NAME:
+        return BadInput(what=what, why=f"{address} {why}", next=next_move)  # a name server that is down says otherwise
     return SiteUnreachable(what=what, why=f"{address} {clean(why, spec)}", next=next_move)
 
 
