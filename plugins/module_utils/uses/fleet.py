@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 import typing as t
@@ -35,6 +36,8 @@ def read_sites(sites: Sequence[Mapping[str, t.Any]], *, clock: Clock, deadline_s
     if not specs:
         return []
     pool = ThreadPoolExecutor(max_workers=max(1, min(workers, len(specs))))
+    was_collecting = gc.isenabled()
+    gc.disable()  # all that is read is kept: going through it again and again frees nothing, and takes a tenth of the scan
     try:
         waiting = [pool.submit(_read, spec, clock) for spec in specs]
         rounds = math.ceil(len(specs) / workers)  # a site's own time starts when a worker takes it
@@ -42,6 +45,8 @@ def read_sites(sites: Sequence[Mapping[str, t.Any]], *, clock: Clock, deadline_s
         return [_row_of(spec, future, ends_s, clock) for spec, future in zip(specs, waiting, strict=True)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        if was_collecting:
+            gc.enable()
 
 
 def _hurried(spec: SiteSpec, deadline_s: float) -> SiteSpec:
