@@ -13,8 +13,10 @@ import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, Refused, StepFailed
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import promote, ways
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.settle import undo_promotion
 
 from .conftest import RUN, VMID, A, B, Bench, Fault, Killed, Story, moment, run, stamps_of, twice
 
@@ -322,6 +324,28 @@ def test_a_dead_nodes_vm_is_cloned_by_what_the_journal_remembers() -> None:
     assert clone is not None
     assert clone.config["net0"].startswith("virtio=BC:24:11:0A:0B:0C")
     bench.no_harm()
+
+
+def test_what_serves_is_not_stopped_for_an_original_on_a_dead_node() -> None:
+    bench = Bench(has_qdevice=True)
+    story = Story(bench, "clone")
+    pair = bench.pair()
+    bench.datacenter.fail_node(A)
+    story.promote(pair=pair)
+    with pytest.raises(Refused, match="not in the cluster"):
+        next(iter(undo_promotion(bench.ends, pair, Former(), run_id=RUN)))
+
+
+def test_a_copy_that_does_not_come_up_can_be_taken_back_though_the_original_is_dead() -> None:
+    bench = Bench(has_qdevice=True)
+    story = Story(bench, "clone")
+    pair = bench.pair()
+    bench.datacenter.fail_node(A)
+    with pytest.raises(Killed):
+        story.promote(pair=pair, kill_after=6)
+    run(undo_promotion(bench.ends, pair, Former(), run_id=RUN), bench.clock)
+    assert list(bench.datacenter.guests) == [VMID]
+    assert not bench.datacenter.replication.jobs[f"{VMID}-0"].is_disabled
 
 
 def test_a_commit_keeps_everything_and_lets_it_start_with_its_node(story: Story) -> None:

@@ -255,6 +255,19 @@ def test_of_two_lone_nodes_a_backup_is_restored_on_the_other(lone_place: Place) 
     place.no_harm()
 
 
+def test_a_lone_node_that_is_dead_is_replaced_by_a_backup_on_the_other(lone_place: Place) -> None:
+    place = lone_place
+    pair = place.pair()
+    point = _saved(pair)
+    place.lab.control.host_lost(place.home)
+    place.site.read()
+    (way,) = place.site.ways(pair, point)
+    assert way.is_possible, way.reason
+    place.promote(pair, point, "restore")
+    assert place.serving_host() == place.away
+    place.no_harm()
+
+
 @pytest.mark.parametrize("action", ["drop_after", "error_after"])
 @pytest.mark.parametrize("path", ["/nodes/*/qemu", "/nodes/*/qemu/*/clone", "/nodes/*/qemu/*/config"])
 def test_a_broken_wire_makes_no_second_copy(place: Place, action: str, path: str) -> None:

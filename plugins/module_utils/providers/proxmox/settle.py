@@ -30,6 +30,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
     Row,
     Sheet,
     rows,
+    votes,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.clone import (
     DESTROY_WITHIN_S,
@@ -47,7 +48,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
     shells_of,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.job import Holder
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import stamp_step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import PAST, stamp_step
 
 GUEST_WITHIN_S = 30.0  # what the guest would save is thrown away
 JOB_GONE_WITHIN_S = 300.0  # the scheduler looks each minute, then removes the target's disks
@@ -70,6 +71,7 @@ def undo_promotion(
             why="it was committed",
             next="make the fenced original its replica (reprotect)",
         )
+    _refuse_to_nowhere(ends, copy, name)
     moved = copy is not None and copy.vmid == origin
     if moved and copy is not None:
         yield from _undo_move(ends, pair, copy, origin=origin, run_id=run_id, guest_within_s=guest_within_s)
@@ -297,6 +299,17 @@ def _become_plain(
 
 def _owner(ends: Ends, origin: int) -> str:
     return next((row.node for row in rows(ends.replica) if row.vmid == origin), ends.home)
+
+
+def _refuse_to_nowhere(ends: Ends, copy: Row | None, name: str) -> None:
+    """A copy that serves is not stopped for an original whose node is dead: nothing would serve then."""
+    if copy is None or copy.stamps.get(stamps.PHASE) not in PAST or not votes(ends.replica).is_dead(ends.home):
+        return
+    raise Refused(
+        what=f"undo the promotion of {name}",
+        why=f"it serves, and {ends.home}, to whose copy the undo would return, is not in the cluster",
+        next=f"bring {ends.home} back first, {AGAIN}; or commit the promotion",
+    )
 
 
 def _refuse_foreign(pair: Pair, run_id: str) -> None:
