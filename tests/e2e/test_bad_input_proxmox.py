@@ -223,12 +223,12 @@ def test_cut_ssh_line_is_settled_by_reading_where_the_configuration_is(pve_ssh: 
 
 def test_node_dying_in_mid_promotion_is_survived_by_the_same_command(pve: PveBench) -> None:
     pve.control.corrupt("solo", since_s=3600)
-    pve.control.rule(method="POST", path="/nodes/{node}/qemu/{vmid}/clone", action="dead_node", target="pve2")
+    pve.control.rule(method="POST", path="/nodes/{node}/qemu/{vmid}/clone", action="dead_node", target="esx2")
     begun(pve, "solo")
     failed = pve.promote("solo")
     assert failed["failed"]
     assert failed["error"]["code"] in ("site_unreachable", "step_failed"), failed
-    pve.control.host_back("pve2")
+    pve.control.host_back("esx2")
     again = pve.promote("solo")
     assert not again.get("failed"), again["msg"]
     assert pve.serving("solo") == "replica"
@@ -259,7 +259,7 @@ def test_cluster_without_quorum_is_refused_before_anything_is_touched(pve: PveBe
 
 def test_full_storage_is_a_reason_before_and_an_error_in_words_afterwards(pve: PveBench) -> None:
     pve.control.corrupt("solo", since_s=3600)
-    pve.control.full_storage(pve.site()["replica"]["datastore"], node="pve2")
+    pve.control.full_storage(pve.site()["replica"]["datastore"], node="esx2")
     card = pve.card("solo")
     assert not card["decision"]["is_go"]
     assert "room" in card["decision"]["reason"] or "space" in card["decision"]["reason"], card["decision"]

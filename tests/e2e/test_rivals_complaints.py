@@ -31,12 +31,11 @@ def test_an_id_that_somebody_has_taken_does_not_stop_a_failover(pve: PveBench) -
     begun(pve, "solo")
     taken = max(vmid for dc in pve.lab.datacenters for vmid in dc.guests) + 1
     (datacenter,) = pve.lab.datacenters
-    with datacenter.lock:
-        guest = datacenter.guests[pve.vmid("spare")]
-        datacenter.guests[taken] = type(guest)(vmid=taken, node="pve2", vm="stranger", config={"name": "stranger"})
+    words = {"vmid": str(taken), "name": "stranger"}
+    pve.control._carry_out(datacenter, "root@pam", "POST", "/nodes/esx2/qemu", "esx2", words)
     promoted = pve.promote("solo")
     assert not promoted.get("failed"), promoted["msg"]
-    assert pve.guest(taken).config == {"name": "stranger"}
+    assert pve.guest(taken).name == "stranger"
     assert pve.serving("solo") == "replica"
 
 
@@ -69,9 +68,9 @@ def test_direction_of_the_replication_is_reversed_and_its_run_is_no_silent_no_op
     assert "original_overwritten" in refused["error"]["next"]
     accept = {"original_overwritten": "Luca has his evidence"}
     reversed_ = pve.done("replication", vm="solo", state="reversed", accept=accept)
-    assert (reversed_["replication"]["source"], reversed_["replication"]["target"]) == ("pve2", "pve1")
+    assert (reversed_["replication"]["source"], reversed_["replication"]["target"]) == ("esx2", "esx1")
     served = pve.lab.world.serving_copy("solo")
-    original = next(c for c in pve.lab.world.copies_of("solo") if c.host == "pve1")
+    original = next(c for c in pve.lab.world.copies_of("solo") if c.host == "esx1")
     assert not original.data.is_corrupted, "the good data travelled over the rotten ones"
     assert original.data.generation <= pve.lab.world.data_of(served).generation
     last = reversed_["replication"]["last_sync_at_s"]
