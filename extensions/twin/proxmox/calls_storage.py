@@ -239,5 +239,5 @@ def not_backed_up(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]:
     return [
         {"vmid": guest.vmid, "type": "qemu", "name": guest.name}
         for guest in sorted(datacenter.guests.values(), key=lambda g: g.vmid)
-        if guest.vmid not in covered
+        if guest.vmid not in covered and call.may(f"/vms/{guest.vmid}", "VM.Audit")
     ]

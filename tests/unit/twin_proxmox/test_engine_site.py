@@ -220,6 +220,8 @@ def test_a_backup_on_a_node_without_the_guest_is_no_task(site: Site) -> None:
 def test_guests_in_no_backup_job_are_listed() -> None:
     site = Site(wish(vm(), vm("dc", replica="missing")))
     assert [row["vmid"] for row in site.get("/cluster/backup-info/not-backed-up")] == [101]
+    site.rights = lambda path, privilege: path != "/vms/101"
+    assert site.get("/cluster/backup-info/not-backed-up") == []
 
 
 # --- storages ----------------------------------------------------------------------------------------------------------
