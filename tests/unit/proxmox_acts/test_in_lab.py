@@ -291,7 +291,7 @@ def test_an_account_that_may_only_read_learns_what_it_lacks(place: Place) -> Non
     assert not found["clone"].is_possible
     assert "VM.Allocate" in found["clone"].reason
     assert "Datastore.AllocateSpace" in found["clone"].reason
-    (way,) = reader.site.ways(pair, _saved(pair))
+    (way,) = reader.site.ways(pair, _saved(place.pair()))
     assert not way.is_possible
     reader.site.close()
 

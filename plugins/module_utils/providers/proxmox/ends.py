@@ -121,7 +121,10 @@ def original_config(ends: Ends, pair: Pair, origin: int) -> dict[str, t.Any]:
 
 def live_config(ends: Ends, pair: Pair, origin: int) -> dict[str, t.Any] | None:
     """Return the configuration as the VM's own node shows it; None when that node is dead or has none."""
-    client = ends.replica if ends.is_one_cluster() else ends.production
+    shown = votes(ends.replica)
+    if shown.is_dead(ends.home):
+        return None
+    client = ends.replica if ends.home in shown.known else ends.production
     machine = Machine(client, origin, name=name_of(pair), node=pair.production_node)
     try:
         sheet = machine.now()

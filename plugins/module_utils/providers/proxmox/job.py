@@ -19,7 +19,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import D
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import AGAIN
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import AGAIN, votes
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 
@@ -167,7 +167,10 @@ class Holder:
         return jobs_of(self.client, self.vmid)
 
     def states(self) -> dict[str, State] | None:
-        return states_if_seen(self.client, self.vmid, self.owner())
+        owner = self.owner()
+        if votes(self.client).is_dead(owner):  # it would be asked in vain, for seconds each time
+            return None
+        return states_if_seen(self.client, self.vmid, owner)
 
     def hold(self, run_id: str) -> Step:
         """Return the step that disables every job of the VM, each keeping in its comment what it was."""
