@@ -121,7 +121,11 @@ class _Line:
 
 
 def _fault(client: Client, what: str, cause: Exception) -> ProviderFault:
-    words = "no picture came in time" if isinstance(cause, (TimeoutError, socket.timeout)) else str(cause).partition(" -+-+- ")[0]
+    words = (
+        "no picture came in time"
+        if isinstance(cause, (TimeoutError, socket.timeout))
+        else str(cause).partition(" -+-+- ")[0]
+    )
     return ProviderFault(
         what=what,
         why=f"{client.address}: {faults.clean(words, client.spec) or type(cause).__name__}",
