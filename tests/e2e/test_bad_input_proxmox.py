@@ -51,7 +51,9 @@ def test_token_that_sees_no_vm_is_never_taken_for_health(pve: PveBench) -> None:
     assert failed["failed"]
     # The API hides VMs silently, but not the cluster's state: that is asked first, so the missing right is told by its name
     assert "lacks Sys.Audit on /" in failed["error"]["why"]
-    with pytest.raises(AssertionError, match=r"lacks Sys\.Audit"):  # no card at all: the module fails with the same words
+    with pytest.raises(
+        AssertionError, match=r"lacks Sys\.Audit"
+    ):  # no card at all: the module fails with the same words
         pve.card("solo", site=site)
     assert pve.changing_calls() == {}
 
