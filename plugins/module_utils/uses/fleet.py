@@ -13,7 +13,6 @@ import typing as t
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
@@ -32,7 +31,7 @@ Row: t.TypeAlias = "dict[str, t.Any]"
 
 def read_sites(sites: Sequence[Mapping[str, t.Any]], *, clock: Clock, deadline_s: float, workers: int) -> list[Row]:
     """Read all sites at once. A site that is late or wrong becomes a row with its error."""
-    specs = [_hurried(as_site(site), deadline_s) for site in sites]
+    specs = [as_site(_hurried(site, deadline_s)) for site in sites]
     if not specs:
         return []
     pool = ThreadPoolExecutor(max_workers=max(1, min(workers, len(specs))))
@@ -49,13 +48,13 @@ def read_sites(sites: Sequence[Mapping[str, t.Any]], *, clock: Clock, deadline_s
             gc.enable()
 
 
-def _hurried(spec: SiteSpec, deadline_s: float) -> SiteSpec:
+def _hurried(site: Mapping[str, t.Any], deadline_s: float) -> Mapping[str, t.Any]:
     """Let no single call outlive the deadline: a thread that still waits would hold the whole module back."""
-    return replace(
-        spec,
-        production=replace(spec.production, timeout_s=min(spec.production.timeout_s, deadline_s)),
-        replica=replace(spec.replica, timeout_s=min(spec.replica.timeout_s, deadline_s)),
-    )
+    ends = {
+        name: {**site[name], "timeout": min(float(site[name]["timeout"]), deadline_s)}
+        for name in ("production", "replica")
+    }
+    return {**site, **ends}
 
 
 def _read(spec: SiteSpec, clock: Clock) -> SiteReading:

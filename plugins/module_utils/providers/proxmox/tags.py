@@ -52,6 +52,8 @@ def split_tags(tags: object) -> tuple[str, ...]:
 
 def stamps_of(tags: object) -> dict[str, str]:
     """Return our stamps, by their keys."""
+    if not tags:
+        return {}
     found = (_TAG.fullmatch(tag.lower()) for tag in split_tags(tags))
     return {f"{PREFIX}{one[1]}": decode(one[2]) for one in found if one is not None}
 
