@@ -28,6 +28,7 @@ def ssh(stranger: Stranger, *words: str, end: str = "production", **changes: str
         "UserKnownHostsFile": site["ssh_known_hosts_path"],
         "GlobalKnownHostsFile": "none",
         "ConnectTimeout": "10",
+        "LogLevel": "ERROR",  # newer clients remark on weak key exchanges
     }
     command = [SSH, "-F", "none", "-p", str(site["ssh_port"]), "-i", site["ssh_key_path"]]
     command += [f"-o{name}={value}" for name, value in options.items()]
