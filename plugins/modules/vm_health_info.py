@@ -25,6 +25,12 @@ options:
     description: Address of the VM for checks that name only a port.
     type: str
     default: ""
+  screenshot:
+    description:
+      - File on the machine that runs the module, where a picture of the guest's screen (PNG) is written. Nothing is written in
+        check mode.
+      - Proxmox VE only; it needs the privilege VM.Console, and leaves one console task in the node's task list.
+    type: path
 extends_documentation_fragment:
   - ferragosto.dr.common
   - ferragosto.dr.common.site
@@ -52,6 +58,10 @@ service:
   description: What the service checks said.
   returned: success
   type: dict
+screenshot:
+  description: The file that was written, or why there is no picture.
+  returned: when O(screenshot) is given
+  type: str
 duration_s:
   description: How long the module worked, in seconds.
   returned: always
@@ -73,6 +83,7 @@ def main() -> None:
         spec(
             checks={"type": "list", "elements": "dict", "default": []},
             address={"type": "str", "default": ""},
+            screenshot={"type": "path"},
         ),
         act,
         Session,

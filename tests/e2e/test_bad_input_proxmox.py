@@ -169,7 +169,7 @@ def test_task_that_never_ends_is_given_up_at_its_deadline_while_the_replica_serv
     pve.fail_over("solo")
     pve.control.rule(action="stuck_task", target="qmigrate")
     moved = pve.module("vm_migration", vm="solo", to="production", policy={"deadlines": {"migrate": "2s"}})
-    assert moved["error"]["code"] == "step_failed", moved
+    assert moved["error"]["code"] in ("step_failed", "provider_fault"), moved
     assert "2 s" in moved["msg"]
     assert pve.serving("solo") == "replica"
 
@@ -229,7 +229,8 @@ def test_node_dying_in_mid_promotion_is_survived_by_the_same_command(pve: PveBen
     begun(pve, "solo")
     failed = pve.promote("solo")
     assert failed["failed"]
-    assert failed["error"]["code"] in ("site_unreachable", "step_failed"), failed
+    assert "esx2" in failed["msg"]
+    assert failed["error"]["next"], failed
     pve.control.host_back("esx2")
     again = pve.promote("solo")
     assert not again.get("failed"), again["msg"]
@@ -264,7 +265,7 @@ def test_full_storage_is_a_reason_before_and_an_error_in_words_afterwards(pve: P
     pve.control.full_storage(pve.site()["replica"]["datastore"], node="esx2")
     card = pve.card("solo")
     assert not card["decision"]["is_go"]
-    assert "room" in card["decision"]["reason"] or "space" in card["decision"]["reason"], card["decision"]
+    assert "has 0.0 GiB free, a full copy needs" in card["decision"]["reason"], card["decision"]
 
 
 # --- a dead host -----------------------------------------------------------------------------------------------------

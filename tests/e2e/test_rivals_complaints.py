@@ -132,6 +132,10 @@ def test_corrupted_source_is_preserved_and_every_vm_has_its_proof(pve: PveBench)
     for one in verified:
         assert [stage["name"] for stage in one["stages"]] == ["power", "guest", "service"]
         assert all(stage["is_ok"] for stage in one["stages"])
+    picture = pve.folder / "screen.png"
+    shown = pve.done("vm_health_info", vm="db", screenshot=str(picture))
+    assert shown["screenshot"] == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
     sites = [{**pve.site(), "name": f"customer-{n}"} for n in range(5)]
     found = pve.done("site_info", site=None, sites=sites)["sites"]
     assert [site["name"] for site in found] == [site["name"] for site in sites]

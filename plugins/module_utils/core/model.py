@@ -203,6 +203,7 @@ class Event:
     kind: EventKind
     user: str = ""
     text: str = ""
+    is_hint: bool = False  # read off a picture: it supports other evidence, and makes nothing certain by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,9 @@ class Site(Reader, t.Protocol):
     def replication(self, pair: Pair) -> Replication | None:
         """The replication that the platform itself runs for this VM; None where another product does, or there is none."""
 
+    def screenshot(self, vm: Vm) -> bytes | None:
+        """The guest's screen as a PNG; None where the platform gives no picture to an account like ours."""
+
     def await_guest(self, vm: Vm, *, within_s: float, since_s: float) -> GuestWait:
         """Wait until the guest is seen alive, crashed (an event newer than ``since_s``), off, or time is up."""
 

@@ -174,6 +174,11 @@ def replicate(
     """
     if accepted and state == "reversed" and not work.is_check:
         work.note("consent", {"kind": "original_overwritten", "reason": accepted})
+    replica = seen_replica(pair)
+    if work.is_check and state == "reversed" and stamps.RUN not in replica.stamps:
+        # A dry run of a whole recovery comes here without the promotion that it has only foreseen.
+        work.progress("its replication would be reversed once it is promoted")
+        return work.site.replication(pair)
     # A reversed job that waits for its first run is the last step of a recovery: service is back, and the customer waits.
     within_s = limits.reprotect_s if state == "reversed" and is_last else limits.migrate_s
     steps = work.site.set_replication(

@@ -130,12 +130,13 @@ def _crashed(case: Case) -> Finding | None:
     if is_down and not _came_back(case, last):
         if len(chain) > 1:
             reason = f"{count}: {last.text or 'the guest crashed again after its restart'}"
-            return Finding(verdict=Verdict.CRASH_LOOP, is_certain=True, reason=reason, fault_at_s=chain[0].at_s)
+            is_certain = case.is_failing or not last.is_hint
+            return Finding(verdict=Verdict.CRASH_LOOP, is_certain=is_certain, reason=reason, fault_at_s=chain[0].at_s)
         said = last.text or "the guest reported a crash (blue screen or panic)"
         newer = "after its last boot" if boot_at_s is not None else "and its boot time is not known"
         return Finding(
             verdict=Verdict.CRASHED,
-            is_certain=boot_at_s is not None,
+            is_certain=boot_at_s is not None and (case.is_failing or not last.is_hint),
             reason=f"{said}, {span(case.now_s - last.at_s)} ago, {newer}",
             fault_at_s=last.at_s,
         )

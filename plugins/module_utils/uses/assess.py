@@ -9,9 +9,10 @@ import typing as t
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import card, card_text, decide, plan, words
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Verdict
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import SiteReading
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.situation import Dependency
@@ -69,7 +70,30 @@ def assess_plan(
 def diagnose_one(session: Session, params: Params) -> dict[str, t.Any]:
     """Diagnose the VM of a module call."""
     subject = _one(session, params, contract=None, is_deep=True)
-    return {"diagnosis": asdict(subject.diagnosis), "service": asdict(subject.service)}
+    found: dict[str, t.Any] = {"diagnosis": asdict(subject.diagnosis), "service": asdict(subject.service)}
+    if params["screenshot"] and not session.is_check:
+        found["screenshot"] = _screenshot(subject, str(params["screenshot"]))
+    return found
+
+
+def _screenshot(subject: Subject, path: str) -> str:
+    """Write what the guest shows; without a picture, say why: it is evidence beside others, and never the reason to fail."""
+    vm = subject.pair.production
+    if vm is None:
+        return "no picture: its hypervisor does not show it"
+    try:
+        picture = subject.site.screenshot(vm)
+    except DrError as error:
+        return f"no picture: {error.why}"
+    if picture is None:
+        return "no picture: this platform gives none"
+    try:
+        Path(path).write_bytes(picture)
+    except OSError as error:
+        raise BadInput(
+            what="write the screenshot", why=f"{path}: {error.strerror}", next="name a file in a folder that exists"
+        ) from error
+    return path
 
 
 def replica_facts(session: Session, params: Params) -> dict[str, t.Any]:

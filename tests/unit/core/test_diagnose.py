@@ -350,3 +350,15 @@ def test_only_what_is_seen_now_is_observed(vm, service, expected) -> None:
     found = observables(vm, endpoint=endpoint, host=facts.host(), service=service)
     assert found == expected
     assert set(found) <= set(OBSERVED)
+
+
+@pytest.mark.parametrize(
+    ("service", "verdict", "is_certain"),
+    [(FAILS, "crashed", True), (UNCHECKED, "crashed", False), (None, "crashed", False)],
+)
+def test_a_picture_alone_makes_no_crash_certain(service: ServiceReading | None, verdict: str, is_certain: bool) -> None:
+    vm = facts.production(guest=guest("red", tools=NOT_RUNNING))
+    crash = replace(event(CRASH, ago_s=5), text="its screen is blue with white text", is_hint=True)
+    found = judge(vm, events=(crash,), service=service)
+    assert (found.verdict.value, found.is_certain) == (verdict, is_certain)
+    assert judge(vm, events=(crash,), service=ANSWERS).verdict is not Verdict.CRASHED

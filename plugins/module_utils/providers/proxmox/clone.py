@@ -37,6 +37,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.pr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.vmids import (
     new_vmids,
     outlast_unnamed,
+    require_wished,
     until_free,
 )
 
@@ -58,6 +59,7 @@ def promote(p: Promotion) -> Iterator[Step]:
     p.refuse_foreign()
     config = keepsake.untouched(original_config(p.ends, p.pair, p.origin)) if not _is_stamped(p) else {}
     _require_whole(p, config)
+    require_wished(p)
     yield from p.hold_job(is_point_checked=lambda: not _is_cloned(p))
     plan = _plan(p)
     clone = machine_of(p, plan.clone)

@@ -193,7 +193,7 @@ def _crash_now(client: Client, vm: Vm, done: Sequence[Event]) -> tuple[Event, ..
     recent = [at_s for at_s in starts if now_s - at_s <= LOOP_WINDOW_S]
     after = f", after {len(recent)} starts in the last {LOOP_WINDOW_S / 60:.0f} min" if len(recent) > 1 else ""
     text = f"{WORDS[shown]}, and its agent is silent{after}"
-    return (Event(at_s=now_s, kind=EventKind.CRASHED, text=text),)
+    return (Event(at_s=now_s, kind=EventKind.CRASHED, text=text, is_hint=True),)
 
 
 def _crash_on_screen(client: Client, vm: Vm, path: str, *, may_be_boot: bool) -> Hint | None:

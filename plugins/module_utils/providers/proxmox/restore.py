@@ -37,6 +37,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.pr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.vmids import (
     new_vmids,
     outlast_unnamed,
+    require_wished,
     until_free,
 )
 
@@ -46,6 +47,7 @@ def promote(p: Promotion) -> Iterator[Step]:
     p.refuse_foreign()
     begun = p.copy()
     config = _config(p) if begun is None or stamps.PHASE not in begun.stamps else {}
+    require_wished(p)
     # Its replica is the newest good copy but for the backup: no run may overwrite it while this one is undecided.
     yield from p.hold_job(is_point_checked=lambda: False)
     if begun is None:

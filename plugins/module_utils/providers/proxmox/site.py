@@ -114,6 +114,11 @@ class ProxmoxSite(ProxmoxReader):
 
         return unfence(self._client(vm), vm, former)
 
+    def screenshot(self, vm: Vm) -> bytes | None:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.screen import look
+
+        return look(self._client(vm), vm).png
+
     def ways(self, pair: Pair, point: RecoveryPoint) -> tuple[Way, ...]:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import ways
 

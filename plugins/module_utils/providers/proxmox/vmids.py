@@ -18,6 +18,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
     rows,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import shells_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import Promotion
 
@@ -45,6 +46,12 @@ def new_vmids(p: Promotion, count: int, taken: Iterable[int] = ()) -> list[int]:
         why=f"none is free from {start} on",
         next="widen the range of ids (Datacenter > Options > Next Free VMID Range)",
     )
+
+
+def require_wished(p: Promotion) -> None:
+    """Raise for a wished id that cannot be had, before anything is touched."""
+    if p.promoted_id and p.copy() is None and not shells_of(p.found()):
+        _wished(p, {p.origin, *(row.vmid for row in rows(p.client))})
 
 
 def until_free(p: Promotion, make: Callable[[], None], choose_again: Callable[[], None]) -> None:

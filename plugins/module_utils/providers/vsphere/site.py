@@ -63,6 +63,9 @@ class VsphereSite(VsphereReader):
     def replication(self, pair: Pair) -> Replication | None:
         return None
 
+    def screenshot(self, vm: Vm) -> bytes | None:
+        return None
+
     def await_guest(self, vm: Vm, *, within_s: float, since_s: float) -> GuestWait:
         """``since_s`` is on the controller's clock."""
         client = self._client(vm)
