@@ -48,11 +48,15 @@ def list_snapshots(datacenter: Datacenter, call: Call) -> list[dict[str, t.Any]]
 def take(datacenter: Datacenter, call: Call) -> str:
     call.require(f"/vms/{call.vmid}", "VM.Snapshot")
     guest, name = datacenter.guest(call.vmid, call.node), str(call.params["snapname"])
-    if name in ("current", "pending") or _NAME.match(name) is None:
+    if name == "current" or name.lower() == "pending":
+        raise PveError(500, f"unable to use snapshot name '{name.lower()}' (reserved name)")
+    if _NAME.match(name) is None:
         raise PveError(400, "Parameter verification failed.", {"snapname": f"invalid configuration ID '{name}'"})
     has_memory = call.flag("vmstate")
 
     def body(task: Task) -> Body:
+        if guest.config.get("template") == "1":
+            raise TaskFailed("you can't take a snapshot if it's a template")
         guest.require_unlocked()
         datacenter.require_writable(call.node, guest)
         if name in guest.snapshots:
@@ -132,6 +136,8 @@ def describe(datacenter: Datacenter, call: Call) -> None:
 @ROUTES.add("POST", f"{_ONE}/rollback")
 def roll_back(datacenter: Datacenter, call: Call) -> str:
     call.require_any(f"/vms/{call.vmid}", "VM.Snapshot", "VM.Snapshot.Rollback")
+    if call.flag("start"):
+        call.require(f"/vms/{call.vmid}", "VM.PowerMgmt")
     guest, name = datacenter.guest(call.vmid, call.node), call.args["snapname"]
 
     def body(task: Task) -> Body:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose tasks are seen by whom, how lists sort them, and what a backup may not do: as PVE's API2/Tasks.pm and VZDump.pm have it."""
+"""Tasks, backups, storages and snapshots as PVE's own source has them: who sees what, how lists are sorted, what is refused."""
 
 from __future__ import annotations
 
@@ -141,3 +141,20 @@ def test_what_a_storage_holds_is_seen_by_who_may_use_it(
         assert site.get(f"{path}/{first['volid']}")["size"] == first["size"]
     else:
         assert site.refused("GET", f"{path}/{first['volid']}").status == 403
+
+
+@pytest.mark.parametrize("name", ["current", "pending", "Pending"])
+def test_the_name_of_the_present_is_no_snapshots_name(site: Site, name: str) -> None:
+    refused = site.refused("POST", f"/nodes/{A}/qemu/100/snapshot", snapname=name)
+    assert (refused.status, refused.text) == (500, f"unable to use snapshot name '{name.lower()}' (reserved name)")
+
+
+def test_who_may_not_power_a_guest_on_does_not_do_so_by_a_rollback(site: Site) -> None:
+    base = f"/nodes/{A}/qemu/100/snapshot"
+    site.done(site.post(base, snapname="one"))
+    site.rights = lambda path, privilege: privilege != "VM.PowerMgmt"
+    assert (
+        site.refused("POST", f"{base}/one/rollback", start=1).text == "Permission check failed (/vms/100, VM.PowerMgmt)"
+    )
+    site.done(site.post(f"{base}/one/rollback"))
+    assert site.current()["status"] == "stopped"
