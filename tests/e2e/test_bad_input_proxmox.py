@@ -170,7 +170,7 @@ def test_task_that_never_ends_is_given_up_at_its_deadline_while_the_replica_serv
     pve.control.rule(action="stuck_task", target="qmigrate")
     moved = pve.module("vm_migration", vm="solo", to="production", policy={"deadlines": {"migrate": "2s"}})
     assert moved["error"]["code"] in ("step_failed", "provider_fault"), moved
-    assert "2 s" in moved["msg"]
+    assert "2 s" in moved["msg"], moved["msg"]
     assert pve.serving("solo") == "replica"
 
 

@@ -118,7 +118,15 @@ def _act(step: Step, log: StepLog, now_s: Callable[[], float], started: float) -
     except StepFailed as failure:
         log.result(step, {}, error=str(failure), took_s=now_s() - started)
         raise
-    after = step.look()
+    try:
+        after = step.look()
+    except ProviderFault:
+        if cause is None:
+            raise
+        # What failed first is what the technician must know; the intent stays without a result, and the next look settles it.
+        raise StepFailed(
+            what=f"{step.name}: {step.target}", why=cause.why, next=cause.next if cause.has_cure else step.next
+        ) from cause
     if after.is_done:
         return after
     why = cause.why if cause else f"the call ended well, but the state read afterwards is {_say(after.seen)}"

@@ -254,3 +254,18 @@ def test_a_prediction_only_looks() -> None:
     found = predict_steps([world.step("a"), world.step("b")])
     assert [(step.changed, step.calls) for step in found] == [(True, ("Switch(a)",)), (False, ())]
     assert world.told == ["look a", "look b"]
+
+
+def test_a_look_that_fails_as_well_does_not_hide_what_failed_first() -> None:
+    world, log = Hypervisor(a=False), Log()
+    slow = ProviderFault(what="migrate", why="it did not end within 2 s", next="see its task", is_answer_lost=True)
+    later = ProviderFault(what="wait", why="it did not end within 0 s", next="wait")
+
+    def fall(_name: str) -> None:
+        world.look = always(later)  # type: ignore[assignment, method-assign]
+        raise slow
+
+    world.before = fall
+    with pytest.raises(StepFailed, match="it did not end within 2 s"):
+        run(world, log, "a")
+    assert log.kinds() == ["intent switch a"], "whether it had its effect is for the next look to say"
