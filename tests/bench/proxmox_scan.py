@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import typing as t
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 from ansible_collections.ferragosto.dr.tests.bench import commands, proxmox_floor
 from ansible_collections.ferragosto.dr.tests.bench.figures import Figure, at_most, at_most_times, slope_ms, told
@@ -47,7 +47,8 @@ class Scan:
         play = commands.write_play(self._folder / "ping.json", [{"name": "Ping", "ansible.builtin.ping": {}}])
         return commands.measure(commands.playbook(str(play)), env=self._env, within_s=WITHIN_S)
 
-    def floor(self) -> commands.Usage:
+    def floor(self, way: str = "aiohttp") -> commands.Usage:
+        """``way`` is one of proxmox_floor.WAYS."""
         path = self._folder / "floor.json"
         path.touch(mode=0o600)
         sites = [
@@ -60,7 +61,7 @@ class Scan:
             "vms": self.fleet.sites * self.fleet.vms,
         }
         path.write_text(json.dumps(given), encoding="utf-8")
-        return self._run([sys.executable, str(Path(proxmox_floor.__file__)), str(path)], self.fleet.sites)
+        return self._run([sys.executable, str(Path(proxmox_floor.__file__)), way, str(path)], self.fleet.sites)
 
     def _run(self, command: Sequence[str], count: int) -> commands.Usage:
         self.fleet.heard()
@@ -107,40 +108,37 @@ class Scan:
 def figures(scan: Scan, rounds: int) -> Iterator[Figure]:
     """Yield wall and CPU against the floor, in turns, then what takes the CPU, the slope, and the scan of far sites."""
     fleet = scan.fleet
-    before_s = fleet.cpu_s()
-    ours, floors = _in_turns(scan, rounds)
-    fleet_s = (fleet.cpu_s() - before_s) / (2 * rounds)
+    before_s, runs = fleet.cpu_s(), 3 * rounds
+    ours, floors, barest = _in_turns(rounds, scan.ours, scan.floor, lambda: scan.floor("streams"))
+    fleet_s = (fleet.cpu_s() - before_s) / runs
     at = f"site_info of {fleet.sites} sites x {fleet.vms} VMs"
-    note = f"{len(scan.calls)} calls a site; the whole process tree of ansible-playbook against the whole script"
-    wall = [one.wall_s for one in ours]
-    yield at_most_times(
-        f"{at}, wall, against the raw script", wall, [f.wall_s for f in floors], times=WALL_GOAL, note=note
-    )
-    cpu = [one.cpu_s for one in ours]
-    yield at_most_times(f"{at}, CPU, against the raw script", cpu, [f.cpu_s for f in floors], times=CPU_GOAL, note=note)
-    yield from _parts(scan, rounds, statistics.median(cpu))
+    note = f"{len(scan.calls)} calls a site; the whole process tree of ansible-playbook against the whole script, on aiohttp"
+    wall, cpu = _walls(ours), _cpus(ours)
+    yield at_most_times(f"{at}, wall, against a raw asyncio script", wall, _walls(floors), times=WALL_GOAL, note=note)
+    yield at_most_times(f"{at}, CPU, against a raw asyncio script", cpu, _cpus(floors), times=CPU_GOAL, note=note)
+    bare = "the same script on asyncio's own streams, with just enough HTTP for these answers"
+    yield told("the same, wall, against bare streams", median(wall), floor=median(_walls(barest)), note=bare)
+    yield told("the same, CPU, against bare streams", median(cpu), floor=median(_cpus(barest)), note=bare)
+    yield from _parts(scan, rounds, median(cpu))
     yield told("the fleet's own CPU per scan, on the same cores", fleet_s)
     many = fleet.sites * TIMES_MORE
-    more = [scan.ours(many).cpu_s for dummy in range(max(1, rounds // 2))]
+    few = max(1, rounds // 2)
     yield at_most(
         f"CPU per added site, from {fleet.sites} to {many} sites",
-        [slope_ms(cpu, more, many - fleet.sites)],
+        [slope_ms(cpu, [scan.ours(many).cpu_s for dummy in range(few)], many - fleet.sites)],
         SLOPE_GOAL_MS,
         unit="ms",
         note="the further sites are further clients of the same twins",
     )
     fleet.set_latency(FAR_S)
-    ours, floors = _in_turns(scan, max(1, rounds // 2))
-    yield told(
-        f"{at} at {FAR_S * 1000:.0f} ms per call, wall",
-        statistics.median(one.wall_s for one in ours),
-        floor=statistics.median(one.wall_s for one in floors),
-    )
+    ours, floors = _in_turns(few, scan.ours, scan.floor)
+    far = f"{at} at {FAR_S * 1000:.0f} ms per call"
+    yield told(f"{far}, wall", median(_walls(ours)), floor=median(_walls(floors)), note=note)
 
 
 def _parts(scan: Scan, rounds: int, whole_s: float) -> Iterator[Figure]:
-    start_s = statistics.median(scan.start_up().cpu_s for dummy in range(rounds))
-    module_s = statistics.median(scan.module().cpu_s for dummy in range(rounds))
+    start_s = median(scan.start_up().cpu_s for dummy in range(rounds))
+    module_s = median(scan.module().cpu_s for dummy in range(rounds))
     yield told("of which the module's process, CPU", module_s, floor=whole_s)
     yield told("of which Ansible's start-up (a play with ping), CPU", start_s, floor=whole_s)
     yield told(
@@ -151,10 +149,19 @@ def _parts(scan: Scan, rounds: int, whole_s: float) -> Iterator[Figure]:
     )
 
 
-def _in_turns(scan: Scan, rounds: int) -> tuple[list[commands.Usage], list[commands.Usage]]:
-    """Run both, each first in every other round."""
-    found: dict[bool, list[commands.Usage]] = {True: [], False: []}
+def _in_turns(rounds: int, *sides: Callable[[], commands.Usage]) -> list[list[commands.Usage]]:
+    """Run all sides, each first in some round."""
+    found: list[list[commands.Usage]] = [[] for dummy in sides]
     for number in range(rounds):
-        for is_ours in (True, False) if number % 2 else (False, True):
-            found[is_ours].append(scan.ours() if is_ours else scan.floor())
-    return found[True], found[False]
+        for at in range(len(sides)):
+            turn = (at + number) % len(sides)
+            found[turn].append(sides[turn]())
+    return found
+
+
+def _walls(runs: Iterable[commands.Usage]) -> list[float]:
+    return [run.wall_s for run in runs]
+
+
+def _cpus(runs: Iterable[commands.Usage]) -> list[float]:
+    return [run.cpu_s for run in runs]
