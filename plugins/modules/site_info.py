@@ -82,13 +82,16 @@ sites:
           description: Power state, V(unknown) where its host does not answer.
           type: str
         connection:
-          description: Whether what is shown is current.
+          description: How the VM's host and its management are connected.
+          returned: when what is shown is not current
           type: str
         heartbeat:
           description: What the guest's agent says of it.
+          returned: when the platform's bulk read shows it
           type: str
         tools:
           description: Whether that agent runs.
+          returned: when the platform's bulk read shows it
           type: str
         recovery_points:
           description: Number of recovery points that the replica software keeps for this VM.

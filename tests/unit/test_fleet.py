@@ -11,11 +11,15 @@ import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import SiteUnreachable
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
+    Connection,
     EndpointReading,
+    Guest,
+    Heartbeat,
     Power,
     RecoveryPoint,
     ReplicaKind,
     SiteReading,
+    Tools,
     Vm,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.invocation import SystemClock
@@ -97,6 +101,16 @@ def test_a_promoted_replica_and_the_disks_it_left_behind_are_two_rows(scan):
     (site,) = scan({"luca": ([vm("replica:100", "pve2"), vm("100", power=Power.OFF, stamps=marks)], 0)})
     assert [(row["id"], row["power"]) for row in site["vms"]] == [("replica:100", "on"), ("100", "off")]
     assert [row.get("stamps") for row in site["vms"]] == [None, marks]
+
+
+def test_a_row_says_no_more_than_a_bulk_read_saw(scan):
+    seen = Guest(heartbeat=Heartbeat.RED, tools=Tools.NOT_RUNNING)
+    lost = vm("102", power=Power.UNKNOWN, connection=Connection.DISCONNECTED)
+    (site,) = scan({"luca": ([vm("100"), vm("101", guest=seen), lost], 0)})
+    plain, silent, gone = site["vms"]
+    assert not {"heartbeat", "tools", "connection", "stamps"} & set(plain)
+    assert (silent["heartbeat"], silent["tools"]) == ("red", "not_running")
+    assert (gone["power"], gone["connection"]) == ("unknown", "disconnected")
 
 
 def test_a_dead_and_a_late_site_neither_delay_nor_break_the_others(scan):

@@ -18,6 +18,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import D
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Connection,
     EndpointReading,
+    Guest,
     Host,
     SiteReading,
     Vm,
@@ -27,6 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.options import as_si
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.readers import open_reader
 
 Row: t.TypeAlias = "dict[str, t.Any]"
+UNSEEN = Guest()  # where a bulk read does not bring the guest
 
 
 def read_sites(sites: Sequence[Mapping[str, t.Any]], *, clock: Clock, deadline_s: float, workers: int) -> list[Row]:
@@ -139,14 +141,15 @@ def vm_row(vm: Vm, now_s: float, disks: Vm | None = None) -> Row:
         "id": vm.id,
         "host": vm.host,
         "power": vm.power.value,
-        "connection": vm.connection.value,
-        "heartbeat": vm.guest.heartbeat.value,
-        "tools": vm.guest.tools.value,
         "recovery_points": len(points),
         "newest_point_age_s": round(now_s - points[-1].created_at_s) if points else None,
     }
     if disks is not None:
         row["replica_host"] = disks.host
+    if vm.connection is not Connection.CONNECTED:
+        row["connection"] = vm.connection.value
+    if vm.guest != UNSEEN:
+        row["heartbeat"], row["tools"] = vm.guest.heartbeat.value, vm.guest.tools.value
     if vm.stamps:
         row["stamps"] = dict(vm.stamps)
     return row
