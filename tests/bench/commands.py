@@ -53,11 +53,18 @@ def environment(home: Path, *more_collections: str) -> dict[str, str]:
 
 
 def write_play(
-    path: Path, tasks: Sequence[Mapping[str, t.Any]], *, hosts: str = "localhost", **variables: t.Any
+    path: Path,
+    tasks: Sequence[Mapping[str, t.Any]],
+    *,
+    hosts: str = "localhost",
+    vars_files: Sequence[str] = (),
+    **variables: t.Any,
 ) -> Path:
     """Write a play, for localhost unless told otherwise, as JSON, which is YAML; readable by its owner alone."""
     variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", **variables}
     play = {"hosts": hosts, "gather_facts": False, "vars": variables, "tasks": list(tasks)}
+    if vars_files:
+        play["vars_files"] = list(vars_files)
     path.touch(mode=0o600)
     path.write_text(json.dumps([play], indent=1), encoding="utf-8")
     return path

@@ -86,23 +86,21 @@ class Scan:
 
     def _play(self, count: int, *, is_checked: bool = False) -> Path:
         tasks: list[dict[str, t.Any]] = [
-            {
-                "name": "Scan the fleet",
-                "ferragosto.dr.site_info": {"sites": self.fleet.site_vars(count)},
-                "register": "found",
-            }
+            {"name": "Scan the fleet", "ferragosto.dr.site_info": {"sites": "{{ fleet }}"}, "register": "found"}
         ]
         if is_checked:
-            fleet = self.fleet
-            rows = "found.sites | map(attribute='vms') | flatten(levels=1)"
+            rows, vms = "found.sites | map(attribute='vms') | flatten(levels=1)", count * self.fleet.vms
             that = [
-                f"{rows} | length == {count * fleet.vms}",
-                f"{rows} | selectattr('replica_host', 'defined') | length == {count * fleet.vms}",
+                f"{rows} | length == {vms}",
+                f"{rows} | selectattr('replica_host', 'defined') | length == {vms}",
                 "found.sites | rejectattr('is_reachable') | length == 0",
                 "found.sites | map(attribute='findings') | flatten | length == 0",
             ]
             tasks.append({"name": "Count", "ansible.builtin.assert": {"that": that}})
-        return commands.write_play(self._folder / f"scan-{count}.json", tasks)
+        path = self._folder / f"fleet-{count}.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"fleet": self.fleet.site_vars(count)}), encoding="utf-8")
+        return commands.write_play(self._folder / f"scan-{count}.json", tasks, vars_files=[path.name])
 
 
 def figures(scan: Scan, rounds: int) -> Iterator[Figure]:
