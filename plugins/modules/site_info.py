@@ -23,7 +23,7 @@ options:
   workers:
     description: How many sites are read at the same time.
     type: int
-    default: 32
+    default: 64
 extends_documentation_fragment:
   - ferragosto.dr.common
   - ferragosto.dr.common.site_optional
@@ -133,7 +133,7 @@ def main() -> None:
             is_site_required=False,
             sites=sites_option(),
             deadline={"type": "float", "default": 60.0},
-            workers={"type": "int", "default": 32},
+            workers={"type": "int", "default": 64},
         ),
         act,
         Invocation,

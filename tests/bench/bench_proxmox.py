@@ -7,16 +7,18 @@
 A fleet of twin sites stands in a process of its own: each a cluster of two nodes behind verified TLS, every VM replicated,
 every call 20 ms away. What is measured:
 
-scan   a playbook with one site_info task over all sites, from `ansible-playbook` to its end, against a raw asyncio script that
-       makes the same calls (learnt from the fleet's own log) and knows nothing but to read JSON: wall and CPU. Then where the
-       CPU goes, what an added site costs, and the wall time when a call takes 150 ms.
-peer   CPU of the same scan against community.proxmox's proxmox_vm_info, one task per site, for 20 sites; its cost per site is
-       scaled to the fleet.
+scan   a playbook with one site_info task over all sites, from `ansible-playbook` to its end, against a raw asyncio script on
+       aiohttp that makes the same calls (learnt from the fleet's own log) and knows nothing but to count VMs: wall and CPU.
+       Beside it the same script on asyncio's bare streams. Then where the CPU goes, what an added site costs, and the wall time
+       when a call takes 150 ms.
+peer   CPU of the same scan against community.proxmox's proxmox_vm_info in one play, one task per site, for 20 sites; its cost per
+       site is scaled to the fleet.
 
-How to read it: the fleet's CPU is in neither side, but it works on the same cores, so the wall times hold its time too (its CPU
-per scan is in the table). A real fleet answers on its own machines: there both sides are faster, and Ansible's start-up weighs
-more. CPU seconds vary little on a busy machine, wall times much: see `load_1m` in the file. A partial run writes a file of its
-own beside build/bench/proxmox.json.
+How to read it: the fleet's CPU is in neither side, but it works on the same cores, and takes most of the floor's wall time (its
+CPU per scan is in the table). A real fleet answers on its own machines: there both sides are faster, and Ansible's start-up weighs
+more. Wall times are judged less what a side waited for a core. CPU seconds are dearer on a machine whose other core works too, and
+Ansible's start-up is half of ours, so compare runs of a quiet machine alone: see `load_1m` in the file. A partial run writes a file
+of its own beside build/bench/proxmox.json.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,11 @@ COLLECTIONS = "ANSIBLE_COLLECTIONS_PATH"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a command and all its descendants took."""
+    """What a command and all its descendants took. ``queued_s``: of the wall time, what it could have run in and had no core."""
 
     cpu_s: float
     wall_s: float
+    queued_s: float = 0.0
 
 
 def playbook(*arguments: str) -> list[str]:
@@ -81,9 +82,11 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], within_s: float) 
             start_new_session=True,
         ) as process,
     ):  # fmt: skip
+        queue = _Queue(process.pid)
         ended, status, used = os.wait4(process.pid, os.WNOHANG)
         while not ended and time.monotonic() < started_s + within_s:
             time.sleep(0.02)
+            queue.look()
             ended, status, used = os.wait4(process.pid, os.WNOHANG)
         wall_s = time.monotonic() - started_s
         if not ended:
@@ -94,7 +97,47 @@ def measure(command: Sequence[str], *, env: Mapping[str, str], within_s: float) 
         said = out.read().decode(errors="replace")
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-3000:]}")
-    return Usage(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall_s)
+    return Usage(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall_s, queued_s=queue.waited_s)
+
+
+class _Queue:
+    """Adds up how long a tree of processes waited for a core, as Linux tells it; 0 where the system does not.
+
+    Of any moment no more than the moment itself counts, however many threads waited in it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.waited_s = 0.0
+        self._pid, self._seen_at_s = pid, time.monotonic()
+        self._seen: dict[str, int] = {}
+
+    def look(self) -> None:
+        now_s, more = time.monotonic(), 0
+        for task in _tasks(self._pid):
+            try:
+                waited = int(Path(f"{task}/schedstat").read_text(encoding="ascii").split()[1])
+            except (OSError, IndexError):
+                continue
+            more += waited - self._seen.get(task, 0)
+            self._seen[task] = waited
+        self.waited_s += min(more / 1e9, now_s - self._seen_at_s)
+        self._seen_at_s = now_s
+
+
+def _tasks(pid: int) -> Iterator[str]:
+    """Yield every thread of a process and of its descendants, as folders of /proc."""
+    try:
+        tasks = [f"/proc/{pid}/task/{tid}" for tid in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return
+    yield from tasks
+    for task in tasks:
+        try:
+            children = Path(f"{task}/children").read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for child in children:
+            yield from _tasks(int(child))
 
 
 def seconds_to_line(

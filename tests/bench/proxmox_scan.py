@@ -106,16 +106,24 @@ class Scan:
 def figures(scan: Scan, rounds: int) -> Iterator[Figure]:
     """Yield wall and CPU against the floor, in turns, then what takes the CPU, the slope, and the scan of far sites."""
     fleet = scan.fleet
-    before_s, runs = fleet.cpu_s(), 3 * rounds
+    before_s = fleet.cpu_s()
     ours, floors, barest = _in_turns(rounds, scan.ours, scan.floor, lambda: scan.floor("streams"))
-    fleet_s = (fleet.cpu_s() - before_s) / runs
+    fleet_s = (fleet.cpu_s() - before_s) / (3 * rounds)
     at = f"site_info of {fleet.sites} sites x {fleet.vms} VMs"
     note = f"{len(scan.calls)} calls a site; the whole process tree of ansible-playbook against the whole script, on aiohttp"
-    wall, cpu = _walls(ours), _cpus(ours)
-    yield at_most_times(f"{at}, wall, against a raw asyncio script", wall, _walls(floors), times=WALL_GOAL, note=note)
+    cpu = _cpus(ours)
+    yield at_most_times(
+        f"{at}, wall, against a raw asyncio script",
+        _walls(ours),
+        _walls(floors),
+        times=WALL_GOAL,
+        note=f"{note}; less the time that either waited for a core, which the fleet and other work on this machine took",
+    )
+    plain, plain_floor = (median(one.wall_s for one in runs) for runs in (ours, floors))
+    yield told("the same, wall with waits for a core", plain, floor=plain_floor)
     yield at_most_times(f"{at}, CPU, against a raw asyncio script", cpu, _cpus(floors), times=CPU_GOAL, note=note)
     bare = "the same script on asyncio's own streams, with just enough HTTP for these answers"
-    yield told("the same, wall, against bare streams", median(wall), floor=median(_walls(barest)), note=bare)
+    yield told("the same, wall, against bare streams", median(_walls(ours)), floor=median(_walls(barest)), note=bare)
     yield told("the same, CPU, against bare streams", median(cpu), floor=median(_cpus(barest)), note=bare)
     yield from _parts(scan, rounds, median(cpu))
     yield told("the fleet's own CPU per scan, on the same cores", fleet_s)
@@ -158,7 +166,7 @@ def _in_turns(rounds: int, *sides: Callable[[], commands.Usage]) -> list[list[co
 
 
 def _walls(runs: Iterable[commands.Usage]) -> list[float]:
-    return [run.wall_s for run in runs]
+    return [run.wall_s - run.queued_s for run in runs]
 
 
 def _cpus(runs: Iterable[commands.Usage]) -> list[float]:
