@@ -14,11 +14,11 @@ import os
 import threading
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import Interrupted, JournalFault, LeaseHeld
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
     Clock,
     Journal,
     Lease,
-    Owner,
     Progress,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.owner import (

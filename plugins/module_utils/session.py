@@ -15,7 +15,11 @@ from dataclasses import dataclass, replace
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids, memory, resolve, runs, states
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, SiteReading
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Journal, Owner, Site
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
+    Journal,
+    Site,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.work import Work
 from ansible_collections.ferragosto.dr.plugins.module_utils.invocation import Invocation, SystemClock
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal

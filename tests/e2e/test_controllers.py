@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.owner import owner_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock

@@ -20,6 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
     Way,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 
 Progress: t.TypeAlias = Callable[[str], None]
@@ -202,22 +203,6 @@ class Site(Reader, t.Protocol):
 
 
 # --- journal ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """A controlling process. ``host`` holds the host name and, on Linux, its PID namespace, where a pid has a meaning.
-
-    ``worker_pid`` is the module's own process: it may outlive its controller for a moment (Ctrl-C), and while it lives the
-    lease is not free.
-    """
-
-    host: str
-    boot_id: str
-    pid: int
-    started: str  # start time of the process as the kernel tells it: pids are reused
-    worker_pid: int = 0
-    worker_started: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

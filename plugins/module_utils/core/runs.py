@@ -13,7 +13,12 @@ from dataclasses import dataclass, field, fields
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import RecoveryPoint
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Lease, Owner, Record
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
+    Former,
+    Lease,
+    Record,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Trail
 
 ACTING = frozenset({"fence", "promote", "migrate", "reprotect", "undo", "commit"})  # phases that change a copy's role

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 
 IsRunning = Callable[[int, str], bool]
 

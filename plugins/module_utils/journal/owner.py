@@ -12,7 +12,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 
 PROC = Path("/proc")
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import runs
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import JournalFault
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
     ChainReport,
     Clock,
     Lease,
     Observation,
-    Owner,
     Record,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal import chain, leases

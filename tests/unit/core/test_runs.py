@@ -10,7 +10,12 @@ import typing as t
 import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import runs
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Lease, Owner, Record
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
+    Former,
+    Lease,
+    Record,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.runs import StepRef
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.states import Trail
 from ansible_collections.ferragosto.dr.tests.unit.core.pages import ALERT_S, Page

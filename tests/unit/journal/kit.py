@@ -18,7 +18,7 @@ import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.owner import owner_of
 
 NOW_S = 1_786_766_400.0

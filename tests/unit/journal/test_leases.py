@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Owner
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal import leases, owner
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.leases import Claim
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
