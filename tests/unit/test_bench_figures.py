@@ -10,7 +10,17 @@ import time
 
 import pytest
 
-from ansible_collections.ferragosto.dr.tests.bench.figures import at_most, at_most_times, line, missed, told, write
+from ansible_collections.ferragosto.dr.tests.bench.figures import (
+    at_most,
+    at_most_times,
+    line,
+    missed,
+    publish,
+    scaled,
+    slope_ms,
+    told,
+    write,
+)
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(1.2, "ok"), (1.3, "ok"), (1.31, "MISSED")])
@@ -32,6 +42,24 @@ def test_a_limit_is_held_by_the_median(values, is_met):
 
 def test_a_figure_without_goal_misses_none():
     assert missed([told("start-up", 99.0, floor=1.0)]) == []
+
+
+@pytest.mark.parametrize(("many", "whole"), [(20, 11.0), (200, 101.0), (1, 1.5)])
+def test_what_few_took_is_scaled_less_what_falls_due_once(many, whole):
+    assert scaled(11.0, 1.0, 20, many) == pytest.approx(whole)
+
+
+def test_a_slope_is_what_each_further_thing_takes():
+    assert slope_ms([2.0, 2.1, 9.0], [10.0, 10.1, 10.2], 800) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(1.0, 0), (0.5, 1)])
+def test_a_missed_goal_is_told_and_ends_with_1(tmp_path, capsys, limit, status):
+    out = tmp_path / "x.json"
+    assert publish([at_most("scan", [1.0], limit)], out, notes="", more={}) == status
+    told_as = capsys.readouterr()
+    assert ("MISSED scan" in told_as.err) is bool(status)
+    assert json.loads(out.read_text(encoding="utf-8"))["all_met"] is not bool(status)
 
 
 @pytest.mark.parametrize(("limit", "all_met"), [(1.0, True), (0.5, False)])
