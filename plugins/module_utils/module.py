@@ -70,8 +70,8 @@ def run(argument_spec: Spec, act: Callable[[Opened], Result], opens: type[Opened
     text = _as_text(module, result)
     if text is None:
         module.exit_json(**result)
-    print(text)
-    sys.exit(0)
+    sys.stdout.write(text + "\n")
+    raise SystemExit(0)
 
 
 def _as_text(module: t.Any, result: Result) -> str | None:

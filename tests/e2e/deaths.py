@@ -54,8 +54,9 @@ class Orders:
 class Death:
     """Die right after the record of this number was committed, or right before it is written."""
 
-    seq: int
+    seq: int = 0
     is_before: bool = False
+    met: str = ""  # instead: a file of what was died of before; die of the first record that is not among it
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,13 @@ def _controller(orders: Orders, what: str, death: Death | None, said: str) -> No
 def _arm(death: Death) -> None:
     journal: t.Any = SqlJournal
     write = journal._append
-    written: list[int] = []
+    written: list[t.Any] = []
 
     def note(self_: t.Any, *args: t.Any) -> t.Any:
         if death.is_before and _next_seq(self_) == death.seq:
             os.kill(os.getpid(), signal.SIGKILL)
         record = write(self_, *args)
-        written.append(record.seq)
+        written.append(record)
         return record
 
     journal._append = note
@@ -115,12 +116,32 @@ def _next_seq(journal: t.Any) -> int:
     return newest[-1].seq + 1 if newest else 1
 
 
-def _then_die(method: t.Callable[..., t.Any], written: list[int], death: Death) -> t.Callable[..., t.Any]:
+def _is_due(record: t.Any, death: Death) -> bool:
+    if not death.met:
+        return bool(record.seq == death.seq) and not death.is_before
+    met, told = Path(death.met), tell(record)
+    if told in met.read_text(encoding="utf-8").splitlines():
+        return False
+    with met.open("a", encoding="utf-8") as out:
+        out.write(told + "\n")
+    return True
+
+
+def tell(record: t.Any) -> str:
+    """Say a record of the journal in a few words."""
+    words = (
+        str(record.body.get(key) or "") for key in ("op", "phase", "step", "target", "where", "attempt", "outcome")
+    )
+    return " | ".join([record.kind, *(word for word in words if word)])
+
+
+def _then_die(method: t.Callable[..., t.Any], written: list[t.Any], death: Death) -> t.Callable[..., t.Any]:
     def call(*args: t.Any, **more: t.Any) -> t.Any:
         result = method(*args, **more)
         # The transaction is over by now: what was written is on the disk.
-        if not death.is_before and death.seq in written:
+        if any(_is_due(record, death) for record in written):
             os.kill(os.getpid(), signal.SIGKILL)
+        written.clear()
         return result
 
     return call

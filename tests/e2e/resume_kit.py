@@ -14,9 +14,9 @@ import urllib.request
 from pathlib import Path
 
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import VsphereLab
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
+from ansible_collections.ferragosto.dr.tests.e2e.deaths import tell
 from ansible_collections.ferragosto.dr.tests.e2e.kit import HERE, ROOT, Bench, Result
 
 LUCA = ROOT / "clients/luca"
@@ -129,13 +129,6 @@ class Story(Bench):
         if production["power"] != "off" or any(nic["is_connected"] for nic in production["nics"]):
             found.append(f"the production copy is not fenced: {production}")
         return found
-
-
-def tell(record: Record) -> str:
-    words = (
-        str(record.body.get(key) or "") for key in ("op", "phase", "step", "target", "where", "attempt", "outcome")
-    )
-    return " | ".join([record.kind, *(word for word in words if word)])
 
 
 def _processes() -> list[int]:

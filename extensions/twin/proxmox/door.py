@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ansible_collections.ferragosto.dr.extensions.twin.loopback import LoopbackPort
 
-Handle: t.TypeAlias = "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]"
+Handle: t.TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 KEEP_ALIVE_S = 5.0  # pveproxy closes a connection that says nothing for so long
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import PveError
 
-May: t.TypeAlias = "Callable[[str, str], bool]"
+May: t.TypeAlias = Callable[[str, str], bool]
 
 
 def check(permissions: t.Any, params: Mapping[str, t.Any], may: May) -> None:

@@ -210,7 +210,8 @@ def undo(work: Work, pair: Pair, state: StateView) -> None:
     last = runs.last_acting(records) or work.run_id
     run_id = replica.stamps.get(stamps.RUN) or _fenced_by(pair) or last
     was_here = runs.former(records, run_id, phase="promote")
-    if replica.host == pair.production_node != pair.replica_node:
+    # A platform that replicates itself takes its copy back wherever it lives, or refuses to before anything moves.
+    if replica.host == pair.production_node != pair.replica_node and not work.site.drives_replication:
         work.do("undo", work.site.migrate(replica, to="replica", mode="live", run_id=run_id))
     work.do("undo", work.site.undo_promotion(pair, was_here, run_id=run_id))
     was_there: Former = runs.former(records, _fenced_by(pair) or last, phase="fence")

@@ -235,6 +235,8 @@ def _is_committed(vm: Vm) -> bool:
 
 def _may_be_replica(field: _Field, rule: _Rule, vm: Vm) -> bool:
     """Tell whether a VM away from home may be the replica; without dr_replica it always may, unless its disks are shown."""
+    if not vm.handle:  # disks that a promotion in place left behind, wherever their configuration is now
+        return False
     if any(v.replica_kind is ReplicaKind.VOLUMES and v.name == vm.name for v in field.vms):
         return False
     return field.is_at_replica(vm) and (not rule.kind or rule.for_name(vm.name).fits(vm))

@@ -119,9 +119,9 @@ def resume_of(run: Run | None) -> Resume | None:
         return None
     phases = {step.phase for step in run.steps_done} | ({run.dangling.phase} if run.dangling is not None else set())
     done = set()
-    if "promote" in phases or "migrate" in phases:
+    if phases & {"promote", "reprotect", "migrate"}:
         done.add("fence")
-    if "migrate" in phases:
+    if phases & {"reprotect", "migrate"}:  # on its way home, or its data are
         done |= {"promote", "verify"}
     if "T12" in run.marks:  # verified at home: the step after the migration
         done.add("migrate")

@@ -344,6 +344,13 @@ def test_a_vm_that_a_person_moved_to_the_replica_host_is_still_the_production_co
     assert resolve(facts.one_vcenter(moved, disks), vm="gestionale").production == moved
 
 
+def test_what_a_promotion_in_place_left_behind_is_the_production_copy_also_when_its_vm_is_home_again() -> None:
+    home = facts.production(id="replica:p-1", stamps=AT_HOME)
+    leftover = facts.replica(id="p-1", handle="", name="gestionale", stamps={stamps.FENCED: "run-1"})
+    pair = resolve(facts.one_vcenter(home, leftover), vm="gestionale")
+    assert (pair.production, pair.replica) == (leftover, home)
+
+
 @pytest.mark.parametrize("runs", [("run-1",), ("run-2", "run-1")])
 def test_a_clone_of_this_run_takes_the_place_of_the_disks_it_began_with(runs: tuple[str, ...]) -> None:
     production = facts.production()

@@ -61,6 +61,12 @@ def run(*phases: str, **more: t.Any) -> Run:
             run("fence", "promote", "migrate"),
             Resume(run_id="r1", has_acted=True, done=frozenset({"fence", "promote", "verify"}), last_step="do migrate"),
         ),
+        (  # promoted in place: its data travel home before it does
+            run("fence", "promote", "reprotect"),
+            Resume(
+                run_id="r1", has_acted=True, done=frozenset({"fence", "promote", "verify"}), last_step="do reprotect"
+            ),
+        ),
         (
             run("migrate", marks={"T6": 1.0, "T9": 2.0, "T12": 3.0}),
             Resume(

@@ -48,7 +48,7 @@ class Asked(t.NamedTuple):
     headers: dict[str, str]
 
 
-Script: t.TypeAlias = "Say | list[Say] | Callable[[Asked], Say]"
+Script: t.TypeAlias = t.Union["Say", "list[Say]", Callable[["Asked"], "Say"]]
 
 
 class Door:

@@ -75,7 +75,9 @@ class Bench:
         pair = self.pair()
         assert pair.replica is not None
         chosen = pair.replica.vendor_points()[point]
-        return acted(run(self.site.promote(pair, chosen, way="revert", run_id="run-1", guest_within_s=guest_within_s), log))
+        return acted(
+            run(self.site.promote(pair, chosen, way="revert", run_id="run-1", guest_within_s=guest_within_s), log)
+        )
 
     def undo(self, log: Memory | None = None) -> list[str]:
         former = log.former() if log is not None else Former()
