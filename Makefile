@@ -76,7 +76,8 @@ lint-sanity: $(SET_UP)
 bench: $(SET_UP) $(PEERS)/ansible_collections  ## measure against a floor and against peers (build/bench/*.json)
 	@$(WITH_SIMULATORS); \
 	export DR_PEERS=$(PEERS); mkdir -p build/bench; \
-	shopt -s nullglob; for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) $$script; done
+	shopt -s nullglob; missed=0; \
+	for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) $$script || missed=1; done; exit $$missed
 
 .PHONY: docs
 docs: $(SET_UP)  ## the documentation site, offline, in build/docs

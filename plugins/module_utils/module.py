@@ -70,6 +70,7 @@ def run(argument_spec: Spec, act: Callable[[Opened], Result], opens: type[Opened
     text = _as_text(module, result)
     if text is None:
         module.exit_json(**result)
+        return
     sys.stdout.write(text + "\n")
     raise SystemExit(0)
 

@@ -10,12 +10,12 @@ import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox import checks
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.calls_access import ACCESS_ROUTES
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.datacenter import Datacenter
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.schema import MISSING, UNKNOWN_NAME, Schema
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.vnc import VNC_ROUTES
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import ROUTES, PveError
-from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox import door_kit
 
-LOADED = door_kit.Datacenter  # all routes come with it
+LOADED = Datacenter  # all routes come with it
 
 VM = {"node": "pve1", "vmid": "100"}
 NO_NAME = "invalid format - value does not look like a valid DNS name\n"
