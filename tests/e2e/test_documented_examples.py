@@ -17,25 +17,29 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
 from ansible_collections.ferragosto.dr.tests import documents
 from ansible_collections.ferragosto.dr.tests.documents import ROOT
-from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench, Result, Running
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench, Result, Running
 
 CLIENT, HOST, VM = ROOT / "clients/luca", "gestionale.luca", "gestionale"
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 INFO = [path for path in MODULES if path.stem.endswith("_info")]
 # The order of a recovery; a new module that acts must take its place in it.
 ACTING = ["journal", "vm_power", "vm_fence", "replica", "vm_migration"]
+# What only a platform that replicates itself can do has a test of its own.
+REPLICATING = ["replication"]
 _MOMENT = re.compile(r"(?<==)\d{4}-\d\d-\d\dT\S+")
 
 
 class LucaBench(Bench):
     """The bench with the example client on it, and the papers' own commands as its tools."""
 
-    def __init__(self, lab: VsphereLab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path) -> None:
         super().__init__(lab, folder, CLIENT)
         self._number = 1000
 
@@ -152,7 +156,7 @@ def test_examples_of_the_plugins_that_look_change_nothing(desk: LucaBench) -> No
 
 @pytest.mark.timeout(600)  # five commands in a row, on a machine that may be busy with other tests
 def test_examples_of_the_modules_recover_a_vm_and_the_commands_end_it(desk: LucaBench) -> None:
-    assert {path.stem for path in MODULES} == {*ACTING, *(path.stem for path in INFO)}
+    assert {path.stem for path in MODULES} == {*ACTING, *REPLICATING, *(path.stem for path in INFO)}
     acts = [task for name in ACTING for task in documents.examples(ROOT / f"plugins/modules/{name}.py")]
     desk.control.corrupt(VM, since_s=7200)
     desk.run_tasks(sorted(acts, key=lambda task: task.get("ferragosto.dr.journal", {}).get("state") == "closed"))
@@ -177,6 +181,22 @@ def test_examples_of_the_modules_recover_a_vm_and_the_commands_end_it(desk: Luca
     desk.run_written(commit)
     assert desk.state() == "committed"
     assert [r.body["outcome"] for r in desk.records(VM, "run_closed")][-2:] == ["undone", "committed"]
+
+
+def test_example_of_the_replication_runs_where_the_platform_replicates(tmp_path: Path) -> None:
+    with ProxmoxLab.start(CLIENT, timing=Timing.fast(), state_dir=tmp_path / "lab", has_ssh=True) as lab:
+        desk = LucaBench(lab, tmp_path)
+        desk.control.corrupt(VM, since_s=7200)
+        in_place = {"promotion": "in_place"}
+        desk.done("journal", vm=VM, state="open", op="recover", contract=CONTRACT)
+        desk.done("vm_fence", vm=VM)
+        desk.done("replica", vm=VM, state="failover", contract=CONTRACT, policy=in_place)
+        desk.done("journal", vm=VM, state="closed", outcome="recovered_on_replica")
+        examples = [task for name in REPLICATING for task in documents.examples(ROOT / f"plugins/modules/{name}.py")]
+        (ran,) = desk.run_tasks(examples).of("replication")
+        shown = ran.result["replication"]
+        assert (shown["source"], shown["target"], shown["is_enabled"]) == ("esx2", "esx1", True)
+        assert desk.control.violations() == []
 
 
 def test_plays_of_the_papers_run(desk: LucaBench) -> None:

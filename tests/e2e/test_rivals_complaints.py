@@ -96,16 +96,19 @@ def test_last_sync_is_read_where_it_is_known(pve: PveBench) -> None:
     assert point["age_s"] == pytest.approx(7 * 3600, abs=120)
 
 
-def test_lost_ownership_tag_does_not_make_the_next_command_refuse(pve: PveBench) -> None:
+def test_lost_ownership_tag_is_told_with_the_copy_to_name_and_the_state_that_follows(pve: PveBench) -> None:
     """PegaProx #799: the ownership tag is lost, so the next run refuses."""
     pve.control.corrupt("solo", since_s=3600)
     pve.fail_over("solo")
     clone = pve.clone_of("solo")
     with pve.lab.world.lock:
         clone.config["tags"] = ";".join(t for t in clone.config["tags"].split(";") if not t.startswith("dr."))
-    found = pve.card("solo")
-    assert found["state"] in ("found_running", "failover", "split_brain"), found["state_reason"]
-    assert found["decision"]["next"] or found["decision"]["outcome"] == "healthy", "it says what to do"
+    told = pve.card("solo")["decision"]
+    assert "give the one meant: dr_replica: {id: ...}" in told["next"]
+    named = pve.card("solo", replica={"id": str(clone.vmid)})
+    assert named["state"] == "found_running"
+    assert named["decision"]["outcome"] in ("healthy", "refused")
+    assert pve.control.violations() == []
 
 
 def test_replication_network_of_the_cluster_is_left_to_the_cluster(pve: PveBench) -> None:
