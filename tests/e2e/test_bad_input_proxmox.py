@@ -281,6 +281,17 @@ def test_age_of_the_replica_of_a_dead_node_is_known_from_the_journal(pve: PveBen
     assert any("known as of" in note for note in card["notes"])
 
 
+def test_age_of_the_replica_of_a_dead_node_is_read_off_the_replica_node_where_ssh_is_configured(
+    pve_ssh: PveBench,
+) -> None:
+    pve_ssh.card("solo")
+    assert pve_ssh.control.run_job("solo")  # nobody has looked since, so the journal knows an older one only
+    pve_ssh.control.host_lost(ESX1)
+    card = pve_ssh.card("solo")
+    assert card["points"][0]["age_s"] < 300
+    assert not any("known as of" in note for note in card["notes"])
+
+
 def test_dead_node_is_not_proof_and_a_consent_lets_the_recovery_go_with_a_third_vote(pve: PveBench) -> None:
     pve.card("solo")
     with pve.lab.world.lock:

@@ -51,6 +51,10 @@ class ProxmoxReader:
             production, replica = self._through(self._production, deep)
         else:
             production, replica = self._both(deep)
+        if deep:
+            production = self._aged(production)
+            is_one = replica.address == production.address
+            replica = replace(production, node=replica.node) if is_one else self._aged(replica)
         self._owners = {}
         for end, client in ((replica, self._speaker(replica)), (production, self._speaker(production))):
             self._owners.update((key_of(vm), client) for vm in end.vms)
@@ -60,6 +64,14 @@ class ProxmoxReader:
         self._production.close()
         if self._replica is not self._production:
             self._replica.close()
+
+    def _aged(self, end: EndpointReading) -> EndpointReading:
+        """Ask the replica node itself how old a dead node's replicas are, where its shell may be used."""
+        if not self._spec.replica.ssh_user or not any(vm.points_note for vm in end.vms):
+            return end
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.snapshots import with_snapshots
+
+        return with_snapshots(end, self._spec.replica)
 
     # --- reading both ends --------------------------------------------------------------------------------------------
 
