@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
+from ansible_collections.ferragosto.dr.tests.e2e.deaths import Hands, Orders
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, CONTRACT
 from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench, begun
 
 ESX1 = "esx1.clinic.example"
@@ -266,6 +271,42 @@ def test_full_storage_is_a_reason_before_and_an_error_in_words_afterwards(pve: P
     card = pve.card("solo")
     assert not card["decision"]["is_go"]
     assert "has 0.0 GiB free, a full copy needs" in card["decision"]["reason"], card["decision"]
+
+
+def orders(bench: PveBench, **policy: t.Any) -> Orders:
+    return Orders(
+        vm="solo",
+        host="solo.clinic",
+        site=bench.site(),
+        checks=bench.checks("solo.clinic"),
+        policy=bench.policy(restarts=0, migrate_home="auto", **policy),
+        accept={},
+        journal_url=bench.journal_url,
+        alert_at_s=time.time(),
+    )
+
+
+def test_copy_that_cannot_be_replicated_is_told_and_does_not_turn_a_recovery_into_a_failure(pve: PveBench) -> None:
+    pve.control.corrupt("solo", since_s=3600)
+    said = "missing replicate feature on volume 'local-lvm:vm-112-disk-0'"
+    pve.control.rule(method="POST", path="/cluster/replication", action="error_before", text=said, count=0)
+    assert Hands(orders(pve)).recover() == "recovered_home"
+    (noted,) = pve.records("solo", "not_reprotected")
+    assert said in noted.body["why"]
+    assert "T13" not in pve.run("solo")["marks"]
+
+
+def test_two_lone_nodes_recover_from_the_backup_and_stay_there(tmp_path: Path) -> None:
+    fast = {"timing": Timing.fast(), "state_dir": tmp_path / "lab", "layout": "standalone"}
+    with ProxmoxLab.start(CLINIC, **fast) as lab:
+        alone = PveBench(lab, tmp_path)
+        alone.control.corrupt("solo", since_s=3600)
+        assert Hands(orders(alone)).recover() == "recovered_on_replica"
+        assert alone.card("solo")["way"] == "restore"
+        served = lab.world.serving_copy("solo")
+        assert (served.host, lab.world.data_of(served).is_corrupted) == (alone.site()["replica"]["node"], False)
+        assert alone.copy("solo", "production")["power"] == "off"
+        assert alone.control.violations() == []
 
 
 # --- a dead host -----------------------------------------------------------------------------------------------------

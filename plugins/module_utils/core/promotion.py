@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, production, runs, stamps, ways
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, Refused, StepFailed
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
+    DrError,
+    NotReplicated,
+    Refused,
+    StepFailed,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import FenceProof, Loss, Witness
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Pair,
@@ -170,7 +175,8 @@ def replicate(
 ) -> Replication | None:
     """Bring the platform's own replication of this VM into a state, and return what it then shows.
 
-    ``is_last``: it ends a recovery. A first run that takes longer than its deadline is then noted, and not waited for.
+    ``is_last``: it ends a recovery. The service is back by then, so what cannot be reprotected, or not yet, is told and noted,
+    and does not turn a recovery into a failure.
     """
     if accepted and state == "reversed" and not work.is_check:
         work.note("consent", {"kind": "original_overwritten", "reason": accepted})
@@ -181,18 +187,25 @@ def replicate(
         return work.site.replication(pair)
     # A reversed job that waits for its first run is the last step of a recovery: service is back, and the customer waits.
     within_s = limits.reprotect_s if state == "reversed" and is_last else limits.migrate_s
-    steps = work.site.set_replication(
-        pair, state=state, run_id=work.run_id, is_loss_accepted=bool(accepted), within_s=within_s
-    )
     try:
+        steps = work.site.set_replication(
+            pair, state=state, run_id=work.run_id, is_loss_accepted=bool(accepted), within_s=within_s
+        )
         work.do("reprotect", steps)
-    except StepFailed:
-        shown = work.site.replication(pair)
-        if not is_last or shown is None or not shown.is_enabled or shown.error:
+    except (NotReplicated, Refused, StepFailed) as error:
+        if not is_last:
             raise
+        _note_unprotected(work, work.site.replication(pair), error)
+    return work.site.replication(pair)
+
+
+def _note_unprotected(work: Work, shown: Replication | None, error: DrError) -> None:
+    if shown is not None and shown.is_enabled and not shown.error:
         work.note("reprotect_pending", {"job": shown.job, "source": shown.source, "target": shown.target})
         work.progress(f"the first replication to {shown.target} goes on by itself; it is a replica once that has ended")
-    return work.site.replication(pair)
+        return
+    work.note("not_reprotected", {"why": str(error)})
+    work.progress(f"NOT REPROTECTED, there is no second copy: {error}")
 
 
 def undo(work: Work, pair: Pair, state: StateView) -> None:
