@@ -297,13 +297,14 @@ def test_copy_that_cannot_be_replicated_is_told_and_does_not_turn_a_recovery_int
 
 
 def test_two_lone_nodes_recover_from_the_backup_and_stay_there(tmp_path: Path) -> None:
-    fast = {"timing": Timing.fast(), "state_dir": tmp_path / "lab", "layout": "standalone"}
-    with ProxmoxLab.start(CLINIC, **fast) as lab:
+    folder = tmp_path / "lab"
+    with ProxmoxLab.start(CLINIC, timing=Timing.fast(), state_dir=folder, layout="standalone") as lab:
         alone = PveBench(lab, tmp_path)
         alone.control.corrupt("solo", since_s=3600)
         assert Hands(orders(alone)).recover() == "recovered_on_replica"
         assert alone.card("solo")["way"] == "restore"
         served = lab.world.serving_copy("solo")
+        assert served is not None
         assert (served.host, lab.world.data_of(served).is_corrupted) == (alone.site()["replica"]["node"], False)
         assert alone.copy("solo", "production")["power"] == "off"
         assert alone.control.violations() == []
