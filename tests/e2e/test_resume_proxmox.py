@@ -26,10 +26,11 @@ from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 pytestmark = pytest.mark.timeout(900)
 
 PARTS = 8
+WITH_WAY_HOME = "in_place, then home"
 WAYS: dict[str, tuple[dict[str, t.Any], dict[str, str], str]] = {
     "clone": ({"promotion": "clone", "migrate_home": "auto"}, {}, "recovered_home"),
     "in_place": ({"promotion": "in_place", "migrate_home": "auto"}, {}, "recovered_on_replica"),
-    "in_place, then home": (
+    WITH_WAY_HOME: (
         {"promotion": "in_place", "migrate_home": "auto"},
         {"original_overwritten": "Luca has his evidence, Anna, 09:30"},
         "recovered_home",
@@ -119,6 +120,8 @@ def test_recovery_killed_at_any_record_is_resumed(
     usual = undisturbed(way)
     points = [Death(seq) for seq in range(1, len(usual["told"]) + 1)]
     points += [Death(seq, is_before=True) for seq, told in enumerate(usual["told"], 1) if told.startswith("result")]
+    if way == WITH_WAY_HOME:  # it begins as the one before, whose every record is played
+        points = points[::3]
     found: list[str] = []
     for death in points[part::PARTS]:
         tale = Tale(pve_ssh_lab, tmp_path / f"{death.seq}-{death.is_before}", way)
