@@ -35,7 +35,7 @@ CLIENT = Path("clients/luca")
 HOST = "gestionale.luca"
 OUT = Path("build/demo")
 LIMIT_S = 300.0
-TIMING = Timing(boot_s=2.0, crash_after_s=1.0, relocate_s=2.0)  # long enough to be seen
+TIMING = Timing(boot_s=1.2, crash_after_s=0.6, relocate_s=1.5)  # long enough to be seen
 
 
 def main() -> int:

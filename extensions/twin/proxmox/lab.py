@@ -35,10 +35,10 @@ __all__ = ["ProxmoxLab"]
 REHEARSAL = PveTiming(
     start_s=0.5,
     replicate_s=1.0,
-    migrate_s=2.0,
-    copy_s_at_most=3.0,
+    migrate_s=1.5,
+    copy_s_at_most=1.5,
     agent_timeout_s=0.4,
-    scheduler_s=3.0,
+    scheduler_s=1.0,
     ha_round_s=3.0,
     ha_fence_s=15.0,
 )
