@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import typing as t
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class LabImpossible(RuntimeError):
     """What this lab stands on is not on this machine; the message says how to get it."""
 
 
-class Lab:
+class Lab(ABC):
     """Use ``start(...)`` as a context manager; everything it started ends with it."""
 
     provider: t.ClassVar[str]
@@ -90,9 +91,9 @@ class Lab:
     # --- where it is -------------------------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def endpoint(self) -> tuple[str, int]:
         """Where the production end's API listens."""
-        raise NotImplementedError
 
     @property
     def pages(self) -> GuestPages:
@@ -115,35 +116,35 @@ class Lab:
         """Turn a client's words into what this platform can be; may refuse with BadInventory."""
         return wish
 
+    @abstractmethod
     def _stand_up(self) -> None:
         """Make the site and its world, with no door to it yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _prepare_endpoints(self) -> None:
         """Take the endpoints' ports, without answering on them yet."""
-        raise NotImplementedError
 
     def _more_doors(self) -> list[Door]:
         return []
 
-    def _overlay(self, ports: dict[str, int]) -> dict[str, t.Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _overlay(self, ports: dict[str, int]) -> dict[str, t.Any]: ...
 
+    @abstractmethod
     def _facts(self) -> dict[str, t.Any]:
         """What lab.json says besides the process and the control door."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _open_endpoints(self) -> None:
         """Let the guests live and clients in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shut_endpoints(self) -> None:
         """Let no client in any more. Called on a lab that may be half open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tear_down(self) -> None:
         """End all that ``_stand_up`` made. Called on a lab that may be half open."""
-        raise NotImplementedError
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -185,9 +186,9 @@ class Lab:
         # What a killed lab left must not pass for a word of this one.
         (self.state_dir / "lab.json").unlink(missing_ok=True)
 
+    @abstractmethod
     def reset(self) -> None:
         """Bring the site back to its first state: addresses stay, everything in the world is new."""
-        raise NotImplementedError
 
     def end(self) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids, memory, resolve, runs, states
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids, memory, runs, states
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, SiteReading
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.owner import Owner
@@ -104,16 +104,15 @@ class Session(Invocation):
         """Read the site and find this VM's two copies in it."""
         records = self.journal.records(vm_key=self.vm_key)
         run = self.run()
-        reading = memory.name_unnamed(self.journal, self.vm_key, self.site().read(deep=(self.params["vm"],)))
-        pair = resolve.resolve(
-            reading,
+        reading, pair = memory.find_pair(
+            self.journal,
+            self.vm_key,
+            self.site().read(deep=(self.params["vm"],)),
+            run,
             vm=self.params["vm"],
             replica=self.params.get("replica"),
-            known_ids=run.ids if run is not None else None,
-            known_runs=run.stamped_as if run is not None else (),
-            isolated=frozenset(self.params["site"].get("isolated_networks") or ()),
+            isolated=self.params["site"].get("isolated_networks") or (),
         )
-        pair = memory.recall(self.journal, self.vm_key, pair)
         trail = runs.trail(records, self.journal.lease(self.vm_key), self.owner)
         return Look(reading=reading, pair=pair, trail=trail, run=run)
 

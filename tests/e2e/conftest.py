@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
 
 @pytest.fixture
 def bench(lab: VsphereLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    lab.reset()
-    yield Bench(lab, tmp_path)
-    if request.node.get_closest_marker("split_brain") is None:
-        assert lab.control.violations() == [], "two copies of one VM were live at once"
+    yield from _judged(Bench, lab, tmp_path, request)
 
 
 @pytest.fixture
@@ -98,18 +96,24 @@ def pve_ssh_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxmoxLab
         yield lab
 
 
-def _pve_bench(lab: ProxmoxLab, folder: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
+AnyBench = t.TypeVar("AnyBench", bound=Bench)
+
+
+def _judged(
+    kind: t.Callable[[t.Any, Path], AnyBench], lab: t.Any, folder: Path, request: pytest.FixtureRequest
+) -> Iterator[AnyBench]:
+    """Reset the lab, and ask at the end whether two copies ever lived."""
     lab.reset()
-    yield PveBench(lab, folder)
+    yield kind(lab, folder)
     if request.node.get_closest_marker("split_brain") is None:
         assert lab.control.violations() == [], "two copies of one VM were live at once"
 
 
 @pytest.fixture
 def pve(pve_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
-    yield from _pve_bench(pve_lab, tmp_path, request)
+    yield from _judged(PveBench, pve_lab, tmp_path, request)
 
 
 @pytest.fixture
 def pve_ssh(pve_ssh_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
-    yield from _pve_bench(pve_ssh_lab, tmp_path, request)
+    yield from _judged(PveBench, pve_ssh_lab, tmp_path, request)

@@ -21,6 +21,8 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible.module_utils.testing import patch_module_args
+
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.owner import owner_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.store import SqlJournal
 
@@ -147,6 +149,16 @@ def _then_die(method: t.Callable[..., t.Any], written: list[t.Any], death: Death
     return call
 
 
+def run_module(name: str, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Run one module in this process, argument spec, provider and wire included; an option that is None is not given."""
+    out = io.StringIO()
+    args = {key: value for key, value in given.items() if value is not None}
+    with patch_module_args(args), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        importlib.import_module(MODULES + name).main()
+    result: dict[str, t.Any] = json.loads(out.getvalue())
+    return result
+
+
 class Hands:
     """The modules, called in the order of the roles recover and undo."""
 
@@ -156,14 +168,8 @@ class Hands:
         self._context = {"host": own.host, "boot_id": own.boot_id, "pid": own.pid, "started": own.started}
 
     def module(self, name: str, **args: t.Any) -> dict[str, t.Any]:
-        from ansible.module_utils.testing import patch_module_args
-
         given = {"site": self.orders.site, "journal": self.orders.journal_url, "run_context": self._context, **args}
-        given = {key: value for key, value in given.items() if value is not None}
-        out = io.StringIO()
-        with patch_module_args(given), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-            importlib.import_module(MODULES + name).main()
-        result: dict[str, t.Any] = json.loads(out.getvalue())
+        result = run_module(name, given)
         if result.get("failed"):
             raise StoppedShort(f"{name}: {result['msg']}")
         return result

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
-import io
 import json
 import os
 import signal
@@ -20,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
@@ -28,14 +25,14 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Re
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
+from ansible_collections.ferragosto.dr.tests.e2e import deaths
 from ansible_collections.ferragosto.dr.tests.e2e.platforms import NOT_OF_A_VM, platform
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CLINIC = HERE / "clinic.yml"
-CONTRACT = {"rto": "30m", "rpo": "24h"}
+CONTRACT = deaths.CONTRACT
 PLAY_S = 240.0  # no playbook of this suite may take longer: a hang is a failure, not a wait
-MODULES = "ansible_collections.ferragosto.dr.plugins.modules."
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +164,7 @@ class Bench:
     def module(self, name: str, *, is_check: bool = False, **args: t.Any) -> dict[str, t.Any]:
         """Run one module in this process, argument spec, provider and wire included; returns what it returned."""
         given = {"site": self.site(), "journal": self.journal_url, "_ansible_check_mode": is_check, **args}
-        given = {key: value for key, value in given.items() if value is not None}
-        out = io.StringIO()
-        with patch_module_args(given), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-            importlib.import_module(MODULES + name).main()
-        return json.loads(out.getvalue())
+        return deaths.run_module(name, given)
 
     def done(self, name: str, **args: t.Any) -> dict[str, t.Any]:
         """Run one module that must succeed."""
@@ -225,6 +218,16 @@ class Bench:
             return list(journal.records(vm_key=None if vm is None else self.key(vm), kinds=kinds))
         finally:
             journal.close()
+
+    def outcomes(self) -> list[str]:
+        """How the runs of the journal ended, in order; "open" for one that did not."""
+        records = self.records()
+        closed = {r.run_id: str(r.body["outcome"]) for r in records if r.kind == "run_closed"}
+        return [closed.get(r.run_id, "open") for r in records if r.kind == "run_opened"]
+
+    def told(self) -> list[str]:
+        """Every record of the journal in a few words."""
+        return [deaths.tell(record) for record in self.records()]
 
     def run(self, vm: str) -> dict[str, t.Any]:
         """The last run of a VM in numbers."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import VsphereLab
 from ansible_collections.ferragosto.dr.plugins.module_utils.journal.opening import open_journal
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import SystemClock
-from ansible_collections.ferragosto.dr.tests.e2e.deaths import tell
 from ansible_collections.ferragosto.dr.tests.e2e.kit import HERE, ROOT, Bench, Result
 
 LUCA = ROOT / "clients/luca"
@@ -87,16 +86,6 @@ class Story(Bench):
                 return json.load(answer)
         except OSError:
             return {}
-
-    def told(self) -> list[str]:
-        """Every record of the journal in a few words."""
-        return [tell(record) for record in self.records()]
-
-    def outcomes(self) -> list[str]:
-        """How the runs of the journal ended, in order; "open" for one that did not."""
-        records = self.records()
-        closed = {r.run_id: str(r.body["outcome"]) for r in records if r.kind == "run_closed"}
-        return [closed.get(r.run_id, "open") for r in records if r.kind == "run_opened"]
 
     def faults(self) -> list[str]:
         """Say what must not be after any story, however often it was killed."""

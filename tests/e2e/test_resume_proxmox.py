@@ -20,7 +20,7 @@ import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.tests.e2e import deaths
-from ansible_collections.ferragosto.dr.tests.e2e.deaths import Death, Orders, tell
+from ansible_collections.ferragosto.dr.tests.e2e.deaths import Death, Orders
 from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 
 pytestmark = pytest.mark.timeout(900)
@@ -62,15 +62,6 @@ class Tale(Bench):
     def tell(self, what: str = "recover", death: Death | None = None) -> deaths.End:
         """Play it in a controller process of its own."""
         return deaths.play(self.orders, self.folder, what=what, death=death)
-
-    def told(self) -> list[str]:
-        return [tell(record) for record in self.records()]
-
-    def outcomes(self) -> list[str]:
-        """How the runs of the journal ended, in order; "open" for one that did not."""
-        records = self.records()
-        closed = {r.run_id: str(r.body["outcome"]) for r in records if r.kind == "run_closed"}
-        return [closed.get(r.run_id, "open") for r in records if r.kind == "run_opened"]
 
     def faults(self) -> list[str]:
         """Say what must not be after any telling, however it was cut."""

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "core": set(),
     "journal": {"core"},
     "probes": {"core"},
-    "provider": {"core"},
+    "shared": {"core"},
+    "provider": {"core", "shared"},
     "registry": {"core", "provider"},
     "edge": {"core", "journal", "probes", "registry", "module.py"},  # files beside module.py
     "module.py": {"core", "journal", "probes", "registry", "edge"},
@@ -62,6 +63,8 @@ def layer_of(name: str) -> str:
             *_,
         ]:
             return "registry"
+        case ["plugins", "module_utils", "providers", "shared", *_]:
+            return "shared"
         case ["plugins", "module_utils", "providers", *_]:
             return "provider"
         case ["plugins", "module_utils", ("core" | "journal" | "probes") as layer, *_]:
@@ -130,6 +133,7 @@ def test_each_provider_guards_its_library_in_one_file():
 
 
 CORE, VSPHERE = "plugins/module_utils/core/x.py", "plugins/module_utils/providers/vsphere/x.py"
+SHARED = "plugins/module_utils/providers/shared/x.py"
 UTILS = OURS + "plugins.module_utils."
 
 
@@ -151,6 +155,9 @@ UTILS = OURS + "plugins.module_utils."
         (CORE, "x = 'vsphere'", "knows the provider"),
         (VSPHERE, f"from {UTILS}providers.proxmox import client", "one provider imports another"),
         (VSPHERE, f"from {UTILS}journal import store", "provider imports journal"),
+        (SHARED, f"from {UTILS}providers.proxmox import client", "shared imports provider"),
+        (SHARED, "import proxmoxer", "third-party proxmoxer"),
+        (SHARED, "x = 'vsphere'", "knows the provider"),
         (CORE, "from ansible.module_utils.basic import missing_required_lib", "core imports Ansible"),
         (
             VSPHERE,

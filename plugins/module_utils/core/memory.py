@@ -10,7 +10,7 @@ On Proxmox VE only the node that owns a guest knows when it was last replicated 
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
@@ -26,9 +26,40 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Journal
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.resolve import resolve
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.runs import Run
 
 PRODUCTION = "production"  # observations, under the VM's key
 POINTS = "replica_points"
+
+
+def find_pair(
+    journal: Journal,
+    vm_key: str,
+    reading: SiteReading,
+    run: Run | None,
+    *,
+    vm: str,
+    replica: Mapping[str, object] | None,
+    isolated: Iterable[str],
+    noted_at_s: float | None = None,
+) -> tuple[SiteReading, Pair]:
+    """Find both copies of a VM in a reading, with what the journal knows of the VM and of its open run.
+
+    Return the reading as well: a VM of a dead host has got its name in it. ``noted_at_s`` set: what is seen now is noted.
+    """
+    reading = name_unnamed(journal, vm_key, reading)
+    pair = resolve(
+        reading,
+        vm=vm,
+        replica=replica,
+        known_ids=run.ids if run is not None else None,
+        known_runs=run.stamped_as if run is not None else (),
+        isolated=isolated,
+    )
+    if noted_at_s is not None:
+        remember(journal, vm_key, pair, at_s=noted_at_s)
+    return reading, recall(journal, vm_key, pair)
 
 
 def remember(journal: Journal, vm_key: str, pair: Pair, *, at_s: float) -> None:

@@ -23,7 +23,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Replication,
     SiteReading,
     Vm,
-    Way,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
@@ -70,10 +69,10 @@ def fail_over(
     """Promote the replica at the chosen point, once the production copy is proven fenced."""
     replica = seen_replica(pair)
     records = work.journal.records(vm_key=work.vm_key, run_id=work.run_id)
-    chosen = runs.chosen_point(records)
+    chosen = runs.chosen(records)
     if state.state not in (State.FAILOVER, State.FAILBACK, State.FAILING_OVER, State.INTERRUPTED):
         state.require(Op.FAILOVER, pair.name)
-    loss = _choose(work, replica, order, runs.chosen(records), has_begun=_has_begun(records))
+    loss = _choose(work, replica, order, chosen, has_begun=_has_begun(records))
     if state.state in (State.FAILOVER, State.FAILBACK):
         return None, loss
     _require_acceptable(work, replica, loss, order)
@@ -81,10 +80,12 @@ def fail_over(
     if not work.is_check:
         proof = production.proof_now(work, reading, pair, witnesses=witnesses, accepted=order.accept_unfenced)
     point, way = loss.point, runs.chosen_way(records)
-    if point.id != chosen:
-        found = choose_way(work, pair, point, wanted=order.way, rto_left_s=order.rto_left_s)
+    if chosen is None or point.id != chosen.id:
+        speed = ways.pace(work.journal.records(kinds=("result",)))
+        offered = work.site.ways(pair, point)
+        found = ways.choose(offered, wanted=order.way, rto_left_s=order.rto_left_s, speed=speed)
         way = found.name
-        work.progress(ways.say(found, rto_left_s=order.rto_left_s, speed=_pace(work)))
+        work.progress(ways.say(found, rto_left_s=order.rto_left_s, speed=speed))
         body = {"id": point.id, "name": point.name, "created_at_s": point.created_at_s, "lost_s": loss.lost_s}
         work.note("chosen", {**body, "way": way})
     steps = work.site.promote(
@@ -97,15 +98,6 @@ def fail_over(
     )
     work.do("promote", steps)
     return proof, loss
-
-
-def choose_way(work: Work, pair: Pair, point: RecoveryPoint, *, wanted: str, rto_left_s: float | None) -> Way:
-    """Choose the way to promote at this point, by what this journal has measured."""
-    return ways.choose(work.site.ways(pair, point), wanted=wanted, rto_left_s=rto_left_s, speed=_pace(work))
-
-
-def _pace(work: Work) -> ways.Pace:
-    return ways.pace(work.journal.records(kinds=("result",)))
 
 
 def _require_acceptable(work: Work, replica: Vm, loss: Loss, order: FailoverOrder) -> None:

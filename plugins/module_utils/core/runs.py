@@ -191,14 +191,11 @@ def former(records: Sequence[Record], run_id: str, phase: str, copy: str = "") -
     return Former(**seen)
 
 
-def chosen_point(records: Sequence[Record]) -> str | None:
-    """Return the id of the recovery point a run chose; a resumed run keeps it unless a person names another."""
-    chosen = _last(records, "chosen")
-    return str(chosen.body["id"]) if chosen is not None else None
-
-
 def chosen(records: Sequence[Record]) -> RecoveryPoint | None:
-    """Return the recovery point a run chose, as it was then: its replica may show none any more once it is promoted."""
+    """Return the recovery point a run chose, as it was then: its replica may show none any more once it is promoted.
+
+    A resumed run keeps it unless a person names another.
+    """
     found = _last(records, "chosen")
     if found is None:
         return None

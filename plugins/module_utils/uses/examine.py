@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import diagnose, memory, resolve, runs, states
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import diagnose, memory, runs, states
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Diagnosis, ServiceReading
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     EndpointReading,
@@ -55,20 +55,17 @@ def examine(session: Session, item: Item, reading: SiteReading, *, is_deep: bool
     site = session.site(item.site)
     records = session.journal.records(vm_key=item.vm_key)
     run = runs.open_run(records)
-    known = (run.production_id or None, run.replica_id or None) if run is not None else None
-    reading = memory.name_unnamed(session.journal, item.vm_key, reading)
-    pair = resolve.resolve(
+    now_s = session.clock.now_s()
+    reading, pair = memory.find_pair(
+        session.journal,
+        item.vm_key,
         reading,
+        run,
         vm=item.vm,
         replica=item.replica,
-        known_ids=known,
-        known_runs=run.stamped_as if run is not None else (),
         isolated=item.isolated,
+        noted_at_s=None if session.is_check else now_s,
     )
-    now_s = session.clock.now_s()
-    if not session.is_check:
-        memory.remember(session.journal, item.vm_key, pair, at_s=now_s)
-    pair = memory.recall(session.journal, item.vm_key, pair)
     trail = runs.trail(records, session.journal.lease(item.vm_key), session.owner)
     state = states.derive(pair, trail, now_s=now_s, rpo_s=item.contract.rpo_s)
     service = _service(session, item, pair, state) if is_deep else read_service(())

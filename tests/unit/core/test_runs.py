@@ -204,8 +204,10 @@ def test_a_failed_step_is_neither_done_nor_dangling() -> None:
 
 
 def test_the_newest_choice_of_a_point_counts() -> None:
-    assert runs.chosen_point([]) is None
-    assert runs.chosen_point(recover().write("chosen", id="pt-9", name="other").records) == "pt-9"
+    assert runs.chosen([]) is None
+    newest = runs.chosen(recover().write("chosen", id="pt-9", name="other", created_at_s=9.0).records)
+    assert newest is not None
+    assert newest.id == "pt-9"
 
 
 ME = Owner(host="h", boot_id="b", pid=1, started="10")

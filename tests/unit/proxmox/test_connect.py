@@ -16,6 +16,7 @@ import trustme
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, SiteUnreachable
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import faults, sdk, transport
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared import line
 from ansible_collections.ferragosto.dr.tests.unit.proxmox.conftest import SECRET, TOKEN
 from ansible_collections.ferragosto.dr.tests.unit.proxmox.front import Say
 
@@ -54,7 +55,7 @@ def test_another_certificate_than_the_pinned_one_is_refused_before_the_token_is_
     client = open_client(answering.port, ca_path=None, tls_fingerprint="00" * 32, validate_certs=validate_certs)
     with pytest.raises(BadInput, match="tls_fingerprint") as refused:
         client.get("/version")
-    assert transport.with_colons(fingerprint(pem)) in refused.value.why
+    assert line.with_colons(fingerprint(pem)) in refused.value.why
     assert answering.log == []
 
 

@@ -15,12 +15,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import faults
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.transport import (
-    DROPPED,
     Answer,
-    NotSent,
     Serializer,
     Session,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 
 TICKET_LIVES_S = 7200.0
 RENEW_AFTER_S = 5400.0  # well before its end, and a wait of an hour does not need two

@@ -26,12 +26,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sd
     ResourceException,
     require_proxmoxer,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.transport import (
-    DROPPED,
-    NotSent,
-    Serializer,
-    Session,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.transport import Serializer, Session
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 
 __all__ = ["Client", "TaskEnd"]
 

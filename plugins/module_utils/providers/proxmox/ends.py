@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError, NotReplicated, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import SiteSpec
@@ -27,10 +27,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import vmid_of_point
 
-CLONE, IN_PLACE, RESTORE, HA = "clone", "in_place", "restore", "ha"
+CLONE, IN_PLACE, RESTORE, HA = "clone", ways.IN_PLACE, "restore", ways.HA
 CONFIG = "config"  # what the journal remembers of a VM whose node is dead
 # Of the original, kept in its own place after a move of its configuration.
-MOVED = frozenset({IN_PLACE, HA})
+MOVED = ways.OVERWRITING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,9 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.transport import (
     DEFAULT_PORT,
-    ForeignCertificate,
     Unreadable,
 )
-
-READ_AGAIN = "run the same command again: it reads the state first and continues from there"
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN, ForeignCertificate
 
 NODE_SILENT = frozenset({595, 596, 599})  # the node asked could not talk to the one that should answer
 NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})

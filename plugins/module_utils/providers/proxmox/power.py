@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
@@ -25,7 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 
-POWER_ON = "power on"  # the clock of a recovery goes by this name
+POWER_ON = marks.POWER_ON  # the clock of a recovery goes by this name
 POWER_ON_WITHIN_S = 180.0  # volumes are activated and memory is reserved first
 POWER_OFF_WITHIN_S = 90.0  # a QEMU that has not ended by then hangs in its storage and must be ended on the node
 RESET_WITHIN_S = 180.0  # a reset may power on

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable, Iterator
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power, RecoveryPoint
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, GuestOutcome
@@ -168,7 +168,7 @@ class Promotion:
 
     def see_guest(self, machine: Machine) -> Step:
         return machine.step(
-            "see the guest alive",
+            marks.GUEST_ALIVE,
             calls=[f"POST {machine.path}/agent/ping, for up to {self.guest_within_s:.0f} s"],
             is_done=lambda sheet: self.is_past(sheet) or _is_alive(machine, sheet),
             act=lambda: self._await_guest(machine),

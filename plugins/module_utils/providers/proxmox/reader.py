@@ -17,32 +17,24 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     SiteUnreachable,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, SiteReading, Vm
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress, SiteSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, Progress, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, survey
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.read import View
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import TwoEnds, key_of
 
 HEDGE_S = 1.5  # so long the first endpoint may be silent before the second one is asked as well
-Key: t.TypeAlias = "tuple[str, str, str]"
 _MISSING = (SiteUnreachable, ProviderFault)
 
 
-class ProxmoxReader:
+class ProxmoxReader(TwoEnds[Client]):
     """Implements ``core.ports.Reader``."""
 
     provider = "proxmox"
+    host_word = "nodes"
 
     def __init__(self, spec: SiteSpec, *, clock: Clock, progress: Progress) -> None:
-        self.name = spec.name
-        self.clock = clock
-        self._spec = spec
-        self._production = Client(spec.production, clock=clock, progress=progress)
-        self._replica = (
-            self._production
-            if _account(spec.production) == _account(spec.replica)
-            else Client(spec.replica, clock=clock, progress=progress)
-        )
-        self._owners: dict[Key, Client] = {}
+        super().__init__(spec, lambda end: Client(end, clock=clock, progress=progress), clock=clock)
         self._views: dict[Client, View] = {}
 
     def read(self, deep: Container[str] = ()) -> SiteReading:
@@ -59,11 +51,6 @@ class ProxmoxReader:
         for end, client in ((replica, self._speaker(replica)), (production, self._speaker(production))):
             self._owners.update((key_of(vm), client) for vm in end.vms)
         return SiteReading(name=self.name, provider=self.provider, production=production, replica=replica)
-
-    def close(self) -> None:
-        self._production.close()
-        if self._replica is not self._production:
-            self._replica.close()
 
     def _aged(self, end: EndpointReading) -> EndpointReading:
         """Ask the replica node itself how old a dead node's replicas are, where its shell may be used."""
@@ -173,11 +160,3 @@ def _require_nodes(client: Client, seen: View, *nodes: str) -> None:
                 why=f"{client.address} shows {'the nodes ' if len(known) > 1 else ''}{', '.join(known)}",
                 next="correct 'node' in dr_site: it is the name that the web interface shows under Datacenter",
             )
-
-
-def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None, str | None]:
-    return spec.api_host.lower(), spec.api_port, spec.api_user, spec.api_token_id
-
-
-def key_of(vm: Vm) -> Key:
-    return vm.id, vm.handle, vm.host

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, RecoveryPoint, ReplicaKind, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import (
@@ -28,8 +28,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.su
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.wire import whole
 
 REPLICA_ID = "replica:"
-# The ways after which the VM's own configuration lies on the replica's disks.
-MOVING = frozenset({"in_place", "ha"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,7 @@ def _with_points(
 
 def as_moved(vm: Vm) -> Vm:
     """Return a VM whose configuration was moved onto its replica's disks under the replica's id."""
-    return replace(vm, id=f"{REPLICA_ID}{vm.id}") if vm.stamps.get(stamps.MODE) in MOVING else vm
+    return replace(vm, id=f"{REPLICA_ID}{vm.id}") if vm.stamps.get(stamps.MODE) in ways.OVERWRITING else vm
 
 
 def leftover(moved: Vm, was: Vm, survey: Survey, *, host: str) -> Vm:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
@@ -33,7 +33,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.jo
     jobs_of,
 )
 
-IN_SYNC = "see the replica in sync"
 SYNC_WITHIN_S = 4 * 3600.0  # the first run sends every disk whole
 ENABLED, DISABLED, SYNCED, TURNED = "enabled", "disabled", "synced", "reversed"
 
@@ -265,7 +264,7 @@ class _Change:
             asked.append(True)
 
         return Step(
-            name=IN_SYNC,
+            name=marks.REPROTECTED,
             target=self.holder.target,
             calls=(f"POST /nodes/{{node}}/replication/{self.holder.vmid}-0/schedule_now, waited for",),
             look=lambda: Sight(is_done=is_done(), seen={"last_sync": self._last_sync()}),

@@ -22,7 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sd
     require_pillow,
     require_websocket,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.transport import DROPPED, NotSent
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 
 WITHIN_S = 10.0
 

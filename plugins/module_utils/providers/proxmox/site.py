@@ -9,7 +9,6 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Event,
     Pair,
@@ -23,7 +22,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import St
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.reader import ProxmoxReader, key_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.reader import ProxmoxReader
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import key_of
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import Ends
@@ -183,22 +183,6 @@ class ProxmoxSite(ProxmoxReader):
         )
 
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _client(self, vm: Vm) -> Client:
-        """Return the endpoint that shows this VM; two nodes that stand alone may well use the same number."""
-        if self._production is self._replica:
-            return self._production
-        owner = self._owners.get(key_of(vm))
-        if owner is not None:
-            return owner
-        ends = {self._spec.production.node: self._production, self._spec.replica.node: self._replica}
-        if vm.host in ends and len(ends) == 2:
-            return ends[vm.host]
-        raise BadInput(
-            what=f"find the endpoint of {vm.name}",
-            why=f"neither {self._production.address} nor {self._replica.address} has shown {vm.name} on {vm.host}",
-            next="read the site first, and set `node` of both endpoints to the names of their nodes",
-        )
 
     def _ends(self) -> Ends:
         """Return the clients to act through: of one cluster, the one that answered speaks for both nodes."""

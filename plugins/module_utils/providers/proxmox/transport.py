@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import select
 import ssl
 import typing as t
 from collections.abc import Callable, Mapping
@@ -22,36 +21,26 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import (
+    DROPPED,
+    ForeignCertificate,
+    NotSent,
+    is_quiet,
+)
 
 DEFAULT_PORT = 8006
 CONNECT_WITHIN_S = (
     6.0  # a node that is up accepts at once, also behind a slow line; a dead one must not cost half a minute
 )
 MOST_FIELDS, LONGEST_FIELD = 100, 65536
-DROPPED = (OSError, HTTPException)  # what a call may raise once it was sent
 Headers: t.TypeAlias = Mapping[str, str]
 
 _PATH_SAFE = "/:@!$&'()*+,;=~%"
 _FORM = "application/x-www-form-urlencoded"
 
 
-class NotSent(Exception):
-    """The connection could not be opened: nothing was sent, so nothing can have happened."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
 class Unreadable(HTTPException):
     """An answer came, but it is not the JSON of a Proxmox VE API."""
-
-
-class ForeignCertificate(OSError):
-    """The server's certificate is not the pinned one."""
-
-    def __init__(self, *, pinned: str, seen: str) -> None:
-        super().__init__(f"its certificate has the fingerprint {with_colons(seen)}, pinned is {with_colons(pinned)}")
 
 
 class Content(bytes):
@@ -210,7 +199,7 @@ class Session:
                 connection = self._idle.pop()
             except IndexError:  # another thread was faster
                 break
-            if _is_quiet(connection):
+            if is_quiet(connection):
                 connection.sock.settimeout(timeout_s)
                 return connection
             connection.close()
@@ -242,15 +231,6 @@ class Session:
         seen = hashlib.sha256(connection.sock.getpeercert(True) or b"").hexdigest()
         if seen != self._pin:
             raise ForeignCertificate(pinned=self._pin, seen=seen)
-
-
-def _is_quiet(connection: HTTPSConnection) -> bool:
-    """An idle connection has nothing to read; one that has was closed by the other side: a write on it would look lost."""
-    if connection.sock is None:
-        return False
-    waiting = select.poll()
-    waiting.register(connection.sock, select.POLLIN)
-    return not waiting.poll(0)
 
 
 def parse_pin(spec: EndpointSpec) -> str | None:
@@ -288,7 +268,3 @@ def tls_context(ca_path: str | None, is_verified: bool) -> ssl.SSLContext:
         # Python 3.13 is strict by default and then refuses a cluster's own authority: its certificates lack an extension
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
-
-
-def with_colons(fingerprint: str) -> str:
-    return ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2)).upper()

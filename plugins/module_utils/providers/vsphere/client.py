@@ -19,14 +19,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import faults
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import require_pyvmomi, vim, vmodl
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import (
-    DROPPED,
-    NotSent,
-    Stub,
-    Unreadable,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import Stub, Unreadable
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.watch import Watch, raise_if_logged_out
 
 if t.TYPE_CHECKING:

@@ -17,13 +17,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     SiteUnreachable,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN, ForeignCertificate
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import (
     DEFAULT_PORT,
-    ForeignCertificate,
     Unreadable,
 )
-
-READ_AGAIN = "run the same command again: it reads the state first and continues from there"
 
 NEXT_AFTER = {
     "RestrictedVersion": "this ESXi runs on a licence whose API only reads (the free edition): enter a paid licence key"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Pair,
@@ -236,7 +236,7 @@ class _Promotion:
 
     def see_guest(self, within_s: float) -> Step:
         return self.copy.step(
-            "see the guest alive",
+            marks.GUEST_ALIVE,
             calls=[f"WaitForUpdatesEx({self.copy.handle}: guestHeartbeatStatus, up to {within_s:.0f} s)"],
             is_done=lambda vm: self.is_past(vm) or self._is_alive(vm),
             act=lambda: self._await_guest(within_s),

@@ -17,13 +17,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
     Way,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, Former, GuestWait
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, GuestWait
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import key_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import edition, health
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.read import refresh
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.reader import VsphereReader, key_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.reader import VsphereReader
 
 _USUAL = Deadlines()
 SETTLE_S = 5.0  # a heartbeat can stay green for some seconds after a reset
@@ -158,27 +158,6 @@ class VsphereSite(VsphereReader):
             why="vSphere does not run it: it is a job of the replication product",
             next="use that product's console, or dr_policy.job_hook to disable the job before a promotion",
         )
-
-    # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _client(self, vm: Vm) -> Client:
-        """Return the session in which this VM was seen; two standalone hosts may well use the same handle."""
-        if self._production is self._replica:
-            return self._production
-        owner = self._owners.get(key_of(vm))
-        if owner is not None:
-            return owner
-        ends = {self._spec.production.node: self._production, self._spec.replica.node: self._replica}
-        if vm.host in ends and len(ends) == 2:
-            return ends[vm.host]
-        raise BadInput(
-            what=f"find the endpoint of {vm.name}",
-            why=f"neither {self._production.address} nor {self._replica.address} has shown {vm.name} on {vm.host}",
-            next="read the site first, and set `node` of both endpoints to the names of their hosts",
-        )
-
-    def _end(self, end: str) -> EndpointSpec:
-        return self._spec.production if end == "production" else self._spec.replica
 
 
 def _replica_of(pair: Pair) -> Vm:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import selectors
 import ssl
 import typing as t
 from http.client import HTTPException, HTTPSConnection
@@ -16,32 +15,21 @@ from xml.parsers.expat import ExpatError
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import (
+    ForeignCertificate,
+    NotSent,
+    is_quiet,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import SoapStubAdapter
 
 # vSphere 6.5: older servers are refused, newer ones still speak it, and no type newer than pyvmomi can surprise us
 API_VERSION = "vim.version.version11"
 DEFAULT_PORT = 443
 HASH_OF_LENGTH = {40: "sha1", 64: "sha256"}
-DROPPED = (OSError, HTTPException)  # what a call may raise once it was sent
-
-
-class NotSent(Exception):
-    """The connection could not be opened: nothing was sent, so nothing can have happened."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
 
 
 class Unreadable(HTTPException):
     """An answer came, but it is not vSphere's SOAP."""
-
-
-class ForeignCertificate(OSError):
-    """The server's certificate is not the pinned one."""
-
-    def __init__(self, *, pinned: str, seen: str) -> None:
-        super().__init__(f"its certificate has the fingerprint {with_colons(seen)}, pinned is {with_colons(pinned)}")
 
 
 class _Connection(HTTPSConnection):
@@ -101,20 +89,11 @@ class Stub(SoapStubAdapter):
     def _drop_dead_connections(self) -> None:
         """Close pooled connections that the server has closed: a changing call sent on one would look like a lost answer."""
         with self.lock:
-            alive = [(connection, used_at) for connection, used_at in self.pool if _is_quiet(connection)]
+            alive = [(connection, used_at) for connection, used_at in self.pool if is_quiet(connection)]
             dead = [connection for connection, used_at in self.pool if (connection, used_at) not in alive]
             self.pool = alive
         for connection in dead:
             connection.close()
-
-
-def _is_quiet(connection: HTTPSConnection) -> bool:
-    """An idle connection has nothing to read; one that has was closed by the other side (or talks out of turn)."""
-    if connection.sock is None:
-        return False
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.sock, selectors.EVENT_READ)
-        return not selector.select(0)
 
 
 def parse_pin(spec: EndpointSpec) -> str | None:
@@ -147,7 +126,3 @@ def tls_context(ca_path: str | None, is_verified: bool) -> ssl.SSLContext:
             why=str(cause),
             next="let ca_path name a readable PEM file with the certificate authority, or pin with tls_fingerprint",
         ) from cause
-
-
-def with_colons(fingerprint: str) -> str:
-    return ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2)).upper()

@@ -10,8 +10,8 @@ import contextlib
 import typing as t
 from collections.abc import Callable, Iterable, Sequence
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import vim, vmodl
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import DROPPED, NotSent
 
 if t.TYPE_CHECKING:
     from pyVmomi.VmomiSupport import ManagedObject
