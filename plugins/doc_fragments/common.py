@@ -69,6 +69,33 @@ _ENDPOINT = """
     ssh_known_hosts_path:
       description: File with the host keys that are trusted; a host that is not in it is refused.
       type: path
+    winrm_transport:
+      description:
+        - How to sign on to Windows Remote Management (Hyper-V). V(basic) is refused over C(http).
+        - V(kerberos) takes the ticket of C(kinit), never the password; V(credssp) gives the host the password itself.
+      type: str
+      choices: [ntlm, kerberos, certificate, credssp, basic]
+      default: ntlm
+    winrm_scheme:
+      description: V(https), or V(http), where NTLM and Kerberos encrypt the messages themselves (Hyper-V).
+      type: str
+      choices: [https, http]
+      default: https
+    winrm_cert_path:
+      description: File with the client certificate, for C(winrm_transport=certificate).
+      type: path
+    winrm_key_path:
+      description: File with its private key.
+      type: path
+    winrm_kerberos_host:
+      description: Host name in the service principal, where it is not C(api_host).
+      type: str
+    replica_server:
+      description: This host's own DNS name as a Hyper-V replica server; by default C(node).
+      type: str
+    replica_thumbprint:
+      description: Thumbprint of the certificate this host replicates with, where Hyper-V Replica uses certificates.
+      type: str
     timeout:
       description: Seconds that one call may take.
       type: float
@@ -82,7 +109,7 @@ name:
   type: str
   required: true
 provider:
-  description: Platform of the site. V(proxmox) or V(vsphere).
+  description: Platform of the site. V(hyperv), V(proxmox) or V(vsphere).
   type: str
   required: true
 isolated_networks:

@@ -43,6 +43,17 @@ def _endpoint(side: str, env: Callable[..., t.Any]) -> Spec:
             "ssh_port": {"type": "int", "default": 22},
             "ssh_key_path": {"type": "path"},
             "ssh_known_hosts_path": {"type": "path"},
+            "winrm_transport": {
+                "type": "str",
+                "default": "ntlm",
+                "choices": ["ntlm", "kerberos", "certificate", "credssp", "basic"],
+            },
+            "winrm_scheme": {"type": "str", "default": "https", "choices": ["https", "http"]},
+            "winrm_cert_path": {"type": "path"},
+            "winrm_key_path": {"type": "path"},
+            "winrm_kerberos_host": {"type": "str"},
+            "replica_server": {"type": "str"},
+            "replica_thumbprint": {"type": "str"},
             "timeout": {"type": "float", "default": 30.0},
         },
     }

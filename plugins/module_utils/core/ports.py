@@ -59,6 +59,13 @@ class EndpointSpec:
     ssh_port: int = 22
     ssh_key_path: str | None = None
     ssh_known_hosts_path: str | None = None
+    winrm_transport: str = "ntlm"
+    winrm_scheme: str = "https"
+    winrm_cert_path: str | None = None
+    winrm_key_path: str | None = None
+    winrm_kerberos_host: str | None = None  # where the service principal names another host than api_host
+    replica_server: str | None = None  # a host's own DNS name as a replica server, where that is not ``node``
+    replica_thumbprint: str | None = None  # of the certificate that it replicates with
     timeout_s: float = 30.0
 
 

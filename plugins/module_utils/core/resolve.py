@@ -18,7 +18,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     EndpointReading,
     Pair,
-    ReplicaKind,
     SiteReading,
     Vm,
 )
@@ -201,7 +200,7 @@ def _production(field: _Field, vm: str, rule: _Rule, known: str | None, replica_
     others = [v for v in field.vms if v.id != replica_id] if replica_id != known else list(field.vms)
     if known:
         return _known_production(field, vm, known, others)
-    machines = [v for v in others if v.replica_kind is not ReplicaKind.VOLUMES]
+    machines = [v for v in others if not v.replica_of]
     named = [v for v in machines if v.id == vm] or [v for v in machines if v.name == vm]
     # A promoted replica of the same name that came home lies beside the fenced original: its stamp tells them apart.
     candidates = [v for v in named if not _is_promoted(v)] or [v for v in named if _is_committed(v)]
@@ -237,7 +236,7 @@ def _may_be_replica(field: _Field, rule: _Rule, vm: Vm) -> bool:
     """Tell whether a VM away from home may be the replica; without dr_replica it always may, unless its disks are shown."""
     if not vm.handle:  # disks that a promotion in place left behind, wherever their configuration is now
         return False
-    if any(v.replica_kind is ReplicaKind.VOLUMES and v.name == vm.name for v in field.vms):
+    if any(v.replica_of and v.name == vm.name for v in field.vms):
         return False
     return field.is_at_replica(vm) and (not rule.kind or rule.for_name(vm.name).fits(vm))
 

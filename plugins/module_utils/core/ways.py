@@ -19,7 +19,8 @@ AUTO = "auto"
 IN_PLACE = "in_place"  # the VM's own configuration moves to its replica's disks
 HA = "ha"  # the platform's own HA does the same for a dead node
 # After these the original's disks have no VM any more: who goes home by replication overwrites them.
-OVERWRITING = frozenset({IN_PLACE, HA})
+FAILOVER = "failover"  # the platform's own replica of a VM takes over
+OVERWRITING = frozenset({IN_PLACE, HA, FAILOVER})  # reversed, what they write goes over the original's disks
 # One local disk pool copying to itself; used until a run of this journal has measured better.
 ASSUMED_RATE_BYTES_S = 200 * 2**20
 COPIED = "copied_bytes"  # how much a step copied, in what it saw afterwards
