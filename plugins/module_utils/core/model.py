@@ -53,7 +53,7 @@ class ReplicaKind(StrEnum):
     SNAPSHOT = "snapshot"  # a powered-off VM whose snapshots are recovery points
     VSPHERE_REPLICATION = "vsphere_replication"
     CDP = "cdp"
-    HYPERV = "hyperv"  # a VM that Hyper-V itself keeps in step with the original on another host
+    PAIRED = "paired"  # a VM that the platform itself keeps in step with the original on another host
     VOLUMES = "volumes"  # disks without a VM of their own: a target of storage replication, or backups
 
 
@@ -133,7 +133,7 @@ class Vm:
     @property
     def replica_of(self) -> str:
         """Return the id of the VM that this replica belongs to, where the platform itself replicates and its id says so; else ""."""
-        is_own = self.replica_kind in (ReplicaKind.VOLUMES, ReplicaKind.HYPERV)
+        is_own = self.replica_kind in (ReplicaKind.VOLUMES, ReplicaKind.PAIRED)
         return self.id.partition(":")[2] if is_own else ""
 
     def vendor_points(self) -> tuple[RecoveryPoint, ...]:

@@ -324,7 +324,7 @@ def _at_rest(replica: Vm, *, now_s: float, rpo_s: float) -> StateView:
         return StateView(state=State.DEGRADED, reason=reason)
     if replica.power is not Power.OFF:
         return StateView(state=State.DEGRADED, reason=f"the replica on {replica.host} is {replica.power}, not off")
-    if replica.replica_kind not in (None, ReplicaKind.SNAPSHOT, ReplicaKind.VOLUMES, ReplicaKind.HYPERV):
+    if replica.replica_kind not in (None, ReplicaKind.SNAPSHOT, ReplicaKind.VOLUMES, ReplicaKind.PAIRED):
         reason = f"its replica is kept by {replica.replica_kind.replace('_', ' ')}: only that product can bring it up"
         return StateView(state=State.DEGRADED, reason=reason)
     points = replica.vendor_points()
