@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 _LAB = frozenset(
-    "cluster datacenter defaults events hosts isolated_networks namesakes proxmox story vms".split()
+    "cluster datacenter defaults events hosts hyperv isolated_networks namesakes proxmox story vms".split()
 )  # of the lab file
 _SHAPE = frozenset(
     "address autostart cpus disk_gb memory_mb points reboots_after_crash replica tools uptime".split()
@@ -231,7 +231,7 @@ def _site(rows: list[dict[str, t.Any]], lab: dict[str, t.Any], where: str, limit
         ),
         events=tuple(_event(row, by_host, f"{where}: events") for row in lab.get("events") or ()),
         story=_story(lab.get("story"), by_host, f"{where}: story"),
-        platform_words={"proxmox": lab.get("proxmox")},
+        platform_words={platform: lab.get(platform) for platform in ("hyperv", "proxmox")},
         known_hosts=tuple(by_host),
         where=where,
     )
