@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,9 @@ def recover(lab: Lab, alert_at_s: float, journal_url: str) -> int:
     """Run the technician's one command."""
     command = ["ansible-playbook", "ferragosto.dr.recover", "-i", str(CLIENT), "-i", str(lab.overlay_path)]
     command += ["--limit", HOST]
-    print("$ " + " ".join(command), flush=True)
+    said = lab.technician_says()
+    command += ["-e", json.dumps(said)] if said else []
+    print(f"$ {shlex.join(command)}", flush=True)
     extra = json.dumps({"dr_alert_at": alert_at_s, "dr_journal": journal_url})
     environment = {**os.environ, "ANSIBLE_NOCOWS": "1", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"}
     return subprocess.run([*command, "-e", extra], env=environment, timeout=LIMIT_S, check=False).returncode

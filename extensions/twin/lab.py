@@ -146,6 +146,10 @@ class Lab(ABC):
     def _tear_down(self) -> None:
         """End all that ``_stand_up`` made. Called on a lab that may be half open."""
 
+    def technician_says(self) -> dict[str, t.Any]:
+        """The variables that a recovery from the lab file's story needs of a person on this platform."""
+        return {}
+
     # --- life --------------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
