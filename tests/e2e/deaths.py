@@ -42,7 +42,7 @@ class StoppedShort(Exception):
 class Orders:
     """What the technician knows; goes to the controller process as it is."""
 
-    vm: str
+    about: dict[str, t.Any]  # the VM as a module of its platform is told of it
     host: str
     site: dict[str, t.Any]
     checks: list[dict[str, t.Any]]
@@ -175,52 +175,53 @@ class Hands:
         return result
 
     def recover(self) -> str:
-        orders, vm = self.orders, self.orders.vm
+        orders, about = self.orders, self.orders.about
         said: dict[str, t.Any] = {"policy": orders.policy, "accept": orders.accept}
-        self.module("journal", vm=vm, state="open", op="recover", alert_at=str(orders.alert_at_s), contract=CONTRACT)
+        alert_at = str(orders.alert_at_s)
+        self.module("journal", **about, state="open", op="recover", alert_at=alert_at, contract=CONTRACT)
         card = self._card()
-        self.module("journal", vm=vm, state="decided", card=card, accept=orders.accept)
+        self.module("journal", **about, state="decided", card=card, accept=orders.accept)
         steps = card["decision"]["steps"]
         outcome = card["decision"]["outcome"]
         promoted: dict[str, t.Any] = {}
         if "fence" in steps:
-            self.module("vm_fence", vm=vm, **said)
+            self.module("vm_fence", **about, **said)
         if "promote" in steps:
             more = {"contract": CONTRACT, "fault_at": card["fault_at_s"], **said}
-            promoted = self.module("replica", vm=vm, state="failover", **more)
+            promoted = self.module("replica", **about, state="failover", **more)
         copy = promoted.get("copy", {}).get("id") or card["replica_id"]
         if "verify" in steps:
             self._verify("replica", copy, orders.site["replica"]["node"])
         if "reverse" in steps:
-            self.module("replication", vm=vm, state="reversed", **said)
+            self.module("replication", **about, state="reversed", **said)
         if "migrate" in steps:
             mode = card["policy"]["migration_mode"]
-            self.module("vm_migration", vm=vm, to="production", mode=mode, policy=orders.policy)
+            self.module("vm_migration", **about, to="production", mode=mode, policy=orders.policy)
         if "verify_home" in steps:
             self._verify("home", copy, orders.site["production"]["node"])
         if "reprotect" in steps:
-            self.module("replication", vm=vm, state="reversed", **said)
+            self.module("replication", **about, state="reversed", **said)
         if {"fence", "promote", "verify", "migrate", "verify_home", "reprotect"} & set(steps):
             outcome = "recovered_home" if "verify_home" in steps else "recovered_on_replica"
-        self.module("journal", vm=vm, state="closed", outcome=outcome, why=card["decision"]["reason"])
+        self.module("journal", **about, state="closed", outcome=outcome, why=card["decision"]["reason"])
         return str(outcome)
 
     def undo(self) -> str:
-        vm = self.orders.vm
-        begun = self.module("journal", vm=vm, state="open", op="undo", contract=CONTRACT)
-        seen = self.module("replica_info", vm=vm, contract=CONTRACT)["replica"]["state"]
+        about = self.orders.about
+        begun = self.module("journal", **about, state="open", op="undo", contract=CONTRACT)
+        seen = self.module("replica_info", **about, contract=CONTRACT)["replica"]["state"]
         if seen == "failback" or "migrate" in begun["resumed_phases"]:
-            self.module("vm_migration", vm=vm, to="replica", policy=self.orders.policy)
+            self.module("vm_migration", **about, to="replica", policy=self.orders.policy)
         else:
-            self.module("replica", vm=vm, state="ready", contract=CONTRACT)
-        self.module("journal", vm=vm, state="closed", outcome="undone", why=f"from {seen}")
+            self.module("replica", **about, state="ready", contract=CONTRACT)
+        self.module("journal", **about, state="closed", outcome="undone", why=f"from {seen}")
         return "undone"
 
     def _card(self) -> dict[str, t.Any]:
         orders = self.orders
         item = {
             "host": orders.host,
-            "vm": orders.vm,
+            **orders.about,
             "site": orders.site,
             "checks": orders.checks,
             "contract": CONTRACT,
@@ -231,7 +232,7 @@ class Hands:
 
     def _verify(self, where: str, copy: str, node: str) -> None:
         asked = {"checks": self.orders.checks, "deadline": 30, "expected_copy": copy, "expected_host": node}
-        service = self.module("service_info", vm=self.orders.vm, **asked)["service"]
-        self.module("journal", vm=self.orders.vm, state="verified", where=where, service=service)
+        service = self.module("service_info", **self.orders.about, **asked)["service"]
+        self.module("journal", **self.orders.about, state="verified", where=where, service=service)
         if service["answers"] is False:
             raise StoppedShort(f"verify {where}: {service['reason']}")

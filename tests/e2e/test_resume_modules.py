@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""On Proxmox VE too, by a clone and in place: whenever the controller is killed, the same commands again recover.
+"""On every platform, by every way to promote: whenever the controller is killed, the same commands again recover.
 
 An undisturbed recovery enumerates the records. Then each of them is the last that a killed controller wrote, and each result is
 the first that it did not write although its effect was there.
@@ -14,11 +14,12 @@ import json
 import signal
 import time
 import typing as t
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
+from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
 from ansible_collections.ferragosto.dr.tests.e2e import deaths
 from ansible_collections.ferragosto.dr.tests.e2e.deaths import Death, Orders
 from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
@@ -26,35 +27,47 @@ from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 pytestmark = pytest.mark.timeout(900)
 
 PARTS = 8
-WITH_WAY_HOME = "in_place, then home"
-WAYS: dict[str, tuple[dict[str, t.Any], dict[str, str], str]] = {
-    "clone": ({"promotion": "clone", "migrate_home": "auto"}, {}, "recovered_home"),
-    "in_place": ({"promotion": "in_place", "migrate_home": "auto"}, {}, "recovered_on_replica"),
-    WITH_WAY_HOME: (
-        {"promotion": "in_place", "migrate_home": "auto"},
-        {"original_overwritten": "Luca has his evidence, Anna, 09:30"},
-        "recovered_home",
-    ),
+EVIDENCE = {"original_overwritten": "Luca has his evidence, Anna, 09:30"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to promote. ``sampled``: it begins as another, whose every record is played, and every so many deaths do."""
+
+    lab: str  # the fixture
+    promotion: str
+    outcome: str
+    accept: dict[str, str] = field(default_factory=dict)
+    sampled: int = 1
+
+
+WAYS = {
+    "revert": Way("lab", "auto", "recovered_home", {"job_disabled": "Anna, in the console, 04:12"}),
+    "clone": Way("pve_ssh_lab", "clone", "recovered_home"),
+    "in_place": Way("pve_ssh_lab", "in_place", "recovered_on_replica"),
+    "in_place, then home": Way("pve_ssh_lab", "in_place", "recovered_home", EVIDENCE, sampled=3),
 }
+_UNDISTURBED: dict[str, dict[str, t.Any]] = {}  # by way: told once per worker
+UNDONE = ("clone", "in_place")  # of vSphere by its playbook: test_resume_after_kill.py
 
 
 class Tale(Bench):
     """One telling: a fresh lab in which the VM crashes at every boot, a fresh journal."""
 
-    def __init__(self, lab: ProxmoxLab, folder: Path, way: str) -> None:
+    def __init__(self, lab: Lab, folder: Path, way: Way) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         lab.reset()
         super().__init__(lab, folder)
-        policy, accept, self.outcome = WAYS[way]
+        self.outcome = way.outcome
         self.before = self.shown("solo")
         self.control.corrupt("solo", since_s=3600.0)
         self.orders = Orders(
-            vm="solo",
+            about=self.about("solo"),
             host="solo.clinic",
             site=self.site(),
             checks=self.checks("solo.clinic"),
-            policy=self.policy(restarts=0, **policy),
-            accept=accept,
+            policy=self.policy(restarts=0, promotion=way.promotion, migrate_home="auto"),
+            accept=way.accept,
             journal_url=self.journal_url,
             alert_at_s=time.time(),
         )
@@ -85,15 +98,19 @@ class Tale(Bench):
         return found
 
 
-@pytest.fixture(scope="module")
-def undisturbed(
-    pve_ssh_lab: ProxmoxLab, tmp_path_factory: pytest.TempPathFactory
-) -> t.Callable[[str], dict[str, t.Any]]:
-    known: dict[str, dict[str, t.Any]] = {}
+@pytest.fixture
+def lab_of(request: pytest.FixtureRequest) -> t.Callable[[str], Lab]:
+    return lambda way: request.getfixturevalue(WAYS[way].lab)
 
+
+@pytest.fixture
+def undisturbed(
+    lab_of: t.Callable[[str], Lab], tmp_path_factory: pytest.TempPathFactory
+) -> t.Callable[[str], dict[str, t.Any]]:
     def of(way: str) -> dict[str, t.Any]:
+        known = _UNDISTURBED
         if way not in known:
-            tale = Tale(pve_ssh_lab, tmp_path_factory.mktemp("undisturbed"), way)
+            tale = Tale(lab_of(way), tmp_path_factory.mktemp("undisturbed"), WAYS[way])
             ended = tale.tell()
             assert (ended.exitcode, ended.said) == (0, tale.outcome)
             assert tale.faults_at_end() == []
@@ -106,16 +123,18 @@ def undisturbed(
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("way", WAYS)
 def test_recovery_killed_at_any_record_is_resumed(
-    way: str, part: int, pve_ssh_lab: ProxmoxLab, undisturbed: t.Callable[[str], dict[str, t.Any]], tmp_path: Path
+    way: str,
+    part: int,
+    lab_of: t.Callable[[str], Lab],
+    undisturbed: t.Callable[[str], dict[str, t.Any]],
+    tmp_path: Path,
 ) -> None:
     usual = undisturbed(way)
     points = [Death(seq) for seq in range(1, len(usual["told"]) + 1)]
     points += [Death(seq, is_before=True) for seq, told in enumerate(usual["told"], 1) if told.startswith("result")]
-    if way == WITH_WAY_HOME:  # it begins as the one before, whose every record is played
-        points = points[::3]
     found: list[str] = []
-    for death in points[part::PARTS]:
-        tale = Tale(pve_ssh_lab, tmp_path / f"{death.seq}-{death.is_before}", way)
+    for death in points[:: WAYS[way].sampled][part::PARTS]:
+        tale = Tale(lab_of(way), tmp_path / f"{death.seq}-{death.is_before}", WAYS[way])
         faults = _kill_and_resume(tale, death, usual)
         where = f"killed {'before' if death.is_before else 'after'} record {death.seq}, {usual['told'][death.seq - 1]}"
         found += [f"{where}: {fault}" for fault in faults]
@@ -145,11 +164,11 @@ def changes(tale: Tale) -> dict[str, int]:
     return {call: n for call, n in tale.changing_calls().items() if not call.endswith("/schedule_now")}
 
 
-@pytest.mark.parametrize("way", ["clone", "in_place"])
+@pytest.mark.parametrize("way", UNDONE)
 def test_undo_killed_at_any_record_returns_the_exact_former_state(
-    way: str, pve_ssh_lab: ProxmoxLab, tmp_path: Path
+    way: str, lab_of: t.Callable[[str], Lab], tmp_path: Path
 ) -> None:
-    tale = Tale(pve_ssh_lab, tmp_path / "tale", way)
+    tale = Tale(lab_of(way), tmp_path / "tale", WAYS[way])
     assert tale.tell().exitcode == 0
     rounds = 2 if tale.outcome == "recovered_home" else 1  # from home first back to the replica host
     for number in range(1, rounds + 1):
