@@ -1,0 +1,275 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is done to a replication, each line local to the host that it is sent to; and what makes a host fit to receive one.
+
+Hyper-V itself guards little here: -AsReplica and the failover onto a host do not ask whether the other copy runs. What one host can
+see by itself is therefore asked once more in the script, right before the command.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
+
+# What `throw` says is its FullyQualifiedErrorId, the same in every language of the host.
+NOT_OFF = "ferragosto.dr.not_off"
+NOT_PREPARED = "ferragosto.dr.not_prepared"
+
+_ANSWER = """\
+$after = Get-VMReplication -VM $vm
+[pscustomobject]@{
+    mode = [string]$after.ReplicationMode
+    state = [string]$after.ReplicationState
+}
+"""
+
+_OFF_ONLY = """\
+if ([string]$vm.State -ne 'Off') {
+    throw 'ferragosto.dr.not_off'
+}
+"""
+
+REMOVE_SAVED_STATE = Script(
+    name="remove the saved state",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+if ([string]$vm.State -eq 'Saved') {
+    Remove-VMSavedState -VM $vm
+}
+$after = Get-VM -Id $p.id
+[pscustomobject]@{
+    state = [string]$after.State
+}
+""",
+    shown=("Remove-VMSavedState -VM $p.id",),
+)
+
+AS_REPLICA = Script(
+    name="make the VM a replica",
+    text="param($p)\n$vm = Get-VM -Id $p.id\n"
+    + _OFF_ONLY
+    + """\
+if ($p.primary -eq '') {
+    Set-VMReplication -VM $vm -AsReplica
+}
+else {
+    Set-VMReplication -VM $vm -AsReplica -AllowedPrimaryServer $p.primary
+}
+"""
+    + _ANSWER,
+    shown=("Set-VMReplication -VM $p.id -AsReplica",),
+)
+
+COMPLETE = Script(
+    name="complete the failover",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+Complete-VMFailover -VM $vm -Confirm:$false
+"""
+    + _ANSWER,
+    shown=("Complete-VMFailover -VM $p.id",),
+)
+
+REVERSE = Script(
+    name="reverse the replication",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+if ($p.thumbprint -eq '') {
+    Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server
+}
+else {
+    Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint
+}
+"""
+    + _ANSWER,
+    shown=("Set-VMReplication -VM $p.id -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint",),
+)
+
+START_INITIAL = Script(
+    name="start the first replication",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+Start-VMInitialReplication -VM $vm
+"""
+    + _ANSWER,
+    shown=("Start-VMInitialReplication -VM $p.id",),
+)
+
+SUSPEND = Script(
+    name="suspend the replication",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+Suspend-VMReplication -VM $vm
+"""
+    + _ANSWER,
+    shown=("Suspend-VMReplication -VM $p.id",),
+)
+
+RESUME = Script(
+    name="resume the replication",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+if ($p.resynchronize) {
+    Resume-VMReplication -VM $vm -Resynchronize
+}
+else {
+    Resume-VMReplication -VM $vm
+}
+"""
+    + _ANSWER,
+    shown=("Resume-VMReplication -VM $p.id -Resynchronize:$p.resynchronize",),
+)
+
+PREPARE = Script(
+    name="prepare the failover",
+    text="param($p)\n$vm = Get-VM -Id $p.id\n"
+    + _OFF_ONLY
+    + "Start-VMFailover -VM $vm -Prepare -Confirm:$false\n"
+    + _ANSWER,
+    shown=("Start-VMFailover -VM $p.id -Prepare",),
+)
+
+FAIL_OVER = Script(
+    name="fail over",
+    text="param($p)\n$vm = Get-VM -Id $p.id\n" + _OFF_ONLY + "Start-VMFailover -VM $vm -Confirm:$false\n" + _ANSWER,
+    shown=("Start-VMFailover -VM $p.id",),
+)
+
+CANCEL = Script(
+    name="cancel the failover",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+Stop-VMFailover -VM $vm
+"""
+    + _ANSWER,
+    shown=("Stop-VMFailover -VM $p.id",),
+)
+
+# --- a test failover -------------------------------------------------------------------------------------------------
+
+SET_TEST_SWITCH = Script(
+    name="name the switch of the test",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+foreach ($adapter in @(Get-VMNetworkAdapter -VM $vm)) {
+    foreach ($wanted in @($p.switches)) {
+        if ([string]$adapter.Id -eq $wanted.id) {
+            Set-VMNetworkAdapter -VMNetworkAdapter $adapter -TestReplicaSwitchName $wanted.switch
+        }
+    }
+}
+$after = @(Get-VMNetworkAdapter -VM $vm)
+[pscustomobject]@{
+    switches = @($after | ForEach-Object { [string]$_.TestReplicaSwitchName })
+}
+""",
+    shown=("Set-VMNetworkAdapter -VM $p.id -TestReplicaSwitchName $p.switch",),
+)
+
+START_TEST = Script(
+    name="start the test failover",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+if ($p.point -eq '') {
+    $test = Start-VMFailover -VM $vm -AsTest -Confirm:$false
+}
+else {
+    $found = @(Get-VMSnapshot -VM $vm | Where-Object { [string]$_.Id -eq $p.point })
+    if ($found.Count -ne 1) {
+        throw 'ferragosto.dr.no_such_point'
+    }
+    $test = Start-VMFailover -VMRecoverySnapshot $found[0] -AsTest -Confirm:$false
+}
+[pscustomobject]@{
+    id = [string]$test.Id
+    name = [string]$test.Name
+}
+""",
+    shown=("Start-VMFailover -VM $p.id -AsTest",),
+)
+
+# --- reads -----------------------------------------------------------------------------------------------------------
+
+RECEIVER = Script(
+    name="read the replica server",
+    text="""\
+param($p)
+$server = Get-VMReplicationServer
+$allowed = @()
+foreach ($entry in @(Get-VMReplicationAuthorizationEntry)) {
+    $allowed = $allowed + @([string]$entry.AllowedPrimaryServer)
+}
+$rules = @()
+$isFirewallRead = $true
+try {
+    $names = @('VIRT-HVRHTTPL-In-TCP-NoScope', 'VIRT-HVRHTTPSL-In-TCP-NoScope')
+    foreach ($rule in @(Get-NetFirewallRule -Name $names -ErrorAction Stop)) {
+        if ([string]$rule.Enabled -eq 'True') {
+            $rules = $rules + @([string]$rule.Name)
+        }
+    }
+}
+catch {
+    $isFirewallRead = $false
+}
+$switches = @()
+foreach ($switch in @(Get-VMSwitch)) {
+    $switches = $switches + @([string]$switch.Name)
+}
+[pscustomobject]@{
+    is_enabled = [bool]$server.ReplicationEnabled
+    authentication = [string]$server.AllowedAuthenticationType
+    is_any_allowed = [bool]$server.ReplicationAllowedFromAnyServer
+    thumbprint = [string]$server.CertificateThumbprint
+    http_port = [int]$server.KerberosAuthenticationPort
+    https_port = [int]$server.CertificateAuthenticationPort
+    allowed = @($allowed)
+    open_rules = @($rules)
+    is_firewall_read = $isFirewallRead
+    switches = @($switches)
+}
+""",
+)
+
+_TRY = "    $said = Test-VMReplicationConnection -ReplicaServerName $p.server -ReplicaServerPort $p.port"
+
+TRY_CONNECTION = Script(
+    name="try the connection to the replica server",
+    text="param($p)\nif ($p.thumbprint -eq '') {\n"
+    + f"{_TRY} -AuthenticationType Kerberos\n"
+    + "}\nelse {\n"
+    + f"{_TRY} -AuthenticationType Certificate -CertificateThumbprint $p.thumbprint\n"
+    + """\
+}
+[pscustomobject]@{
+    said = [string]$said
+}
+""",
+)
+
+ALL = (
+    REMOVE_SAVED_STATE,
+    AS_REPLICA,
+    COMPLETE,
+    REVERSE,
+    START_INITIAL,
+    SUSPEND,
+    RESUME,
+    PREPARE,
+    FAIL_OVER,
+    CANCEL,
+    SET_TEST_SWITCH,
+    START_TEST,
+    RECEIVER,
+    TRY_CONNECTION,
+)
