@@ -10,19 +10,12 @@ see by itself is therefore asked once more in the script, right before the comma
 
 from __future__ import annotations
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.machine import BEGIN, END
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
 # What `throw` says is its FullyQualifiedErrorId, the same in every language of the host.
 NOT_OFF = "ferragosto.dr.not_off"
-NOT_PREPARED = "ferragosto.dr.not_prepared"
-
-_ANSWER = """\
-$after = Get-VMReplication -VM $vm
-[pscustomobject]@{
-    mode = [string]$after.ReplicationMode
-    state = [string]$after.ReplicationState
-}
-"""
+NO_SUCH_POINT = "ferragosto.dr.no_such_point"
 
 _OFF_ONLY = """\
 if ([string]$vm.State -ne 'Off') {
@@ -30,26 +23,28 @@ if ([string]$vm.State -ne 'Off') {
 }
 """
 
-REMOVE_SAVED_STATE = Script(
-    name="remove the saved state",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
+
+def _act(name: str, lines: str, *shown: str) -> Script:
+    return Script(name=name, text=BEGIN + lines + END, shown=shown)
+
+
+KEEP_STILL = _act(
+    "keep the VM still",
+    """\
 if ([string]$vm.State -eq 'Saved') {
     Remove-VMSavedState -VM $vm
 }
-$after = Get-VM -Id $p.id
-[pscustomobject]@{
-    state = [string]$after.State
+if ([string]$vm.AutomaticStartAction -ne 'Nothing') {
+    Set-VM -VM $vm -AutomaticStartAction 'Nothing'
 }
 """,
-    shown=("Remove-VMSavedState -VM $p.id",),
+    "Set-VM -VM $p.id -AutomaticStartAction Nothing",
+    "Remove-VMSavedState -VM $p.id, where there is one",
 )
 
-AS_REPLICA = Script(
-    name="make the VM a replica",
-    text="param($p)\n$vm = Get-VM -Id $p.id\n"
-    + _OFF_ONLY
+AS_REPLICA = _act(
+    "make the VM a replica",
+    _OFF_ONLY
     + """\
 if ($p.primary -eq '') {
     Set-VMReplication -VM $vm -AsReplica
@@ -57,100 +52,70 @@ if ($p.primary -eq '') {
 else {
     Set-VMReplication -VM $vm -AsReplica -AllowedPrimaryServer $p.primary
 }
-"""
-    + _ANSWER,
-    shown=("Set-VMReplication -VM $p.id -AsReplica",),
+""",
+    "Set-VMReplication -VM $p.id -AsReplica -AllowedPrimaryServer $p.primary (where not every server is allowed)",
 )
 
-COMPLETE = Script(
-    name="complete the failover",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
-Complete-VMFailover -VM $vm -Confirm:$false
-"""
-    + _ANSWER,
-    shown=("Complete-VMFailover -VM $p.id",),
+COMPLETE = _act(
+    "complete the failover",
+    "Complete-VMFailover -VM $vm -Confirm:$false\n",
+    "Complete-VMFailover -VM $p.id",
 )
 
-REVERSE = Script(
-    name="reverse the replication",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
+REVERSE = _act(
+    "reverse the replication",
+    """\
 if ($p.thumbprint -eq '') {
     Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server
 }
 else {
     Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint
 }
-"""
-    + _ANSWER,
-    shown=("Set-VMReplication -VM $p.id -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint",),
+""",
+    "Set-VMReplication -VM $p.id -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint",
 )
 
-START_INITIAL = Script(
-    name="start the first replication",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
-Start-VMInitialReplication -VM $vm
-"""
-    + _ANSWER,
-    shown=("Start-VMInitialReplication -VM $p.id",),
+START_INITIAL = _act(
+    "start the first replication",
+    "Start-VMInitialReplication -VM $vm\n",
+    "Start-VMInitialReplication -VM $p.id",
 )
 
-SUSPEND = Script(
-    name="suspend the replication",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
-Suspend-VMReplication -VM $vm
-"""
-    + _ANSWER,
-    shown=("Suspend-VMReplication -VM $p.id",),
+SUSPEND = _act(
+    "suspend the replication",
+    "Suspend-VMReplication -VM $vm\n",
+    "Suspend-VMReplication -VM $p.id",
 )
 
-RESUME = Script(
-    name="resume the replication",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
+RESUME = _act(
+    "resume the replication",
+    """\
 if ($p.resynchronize) {
     Resume-VMReplication -VM $vm -Resynchronize
 }
 else {
     Resume-VMReplication -VM $vm
 }
-"""
-    + _ANSWER,
-    shown=("Resume-VMReplication -VM $p.id -Resynchronize:$p.resynchronize",),
+""",
+    "Resume-VMReplication -VM $p.id -Resynchronize:$p.resynchronize",
 )
 
-PREPARE = Script(
-    name="prepare the failover",
-    text="param($p)\n$vm = Get-VM -Id $p.id\n"
-    + _OFF_ONLY
-    + "Start-VMFailover -VM $vm -Prepare -Confirm:$false\n"
-    + _ANSWER,
-    shown=("Start-VMFailover -VM $p.id -Prepare",),
+PREPARE = _act(
+    "prepare the failover",
+    _OFF_ONLY + "Start-VMFailover -VM $vm -Prepare -Confirm:$false\n",
+    "Start-VMFailover -VM $p.id -Prepare",
 )
 
-FAIL_OVER = Script(
-    name="fail over",
-    text="param($p)\n$vm = Get-VM -Id $p.id\n" + _OFF_ONLY + "Start-VMFailover -VM $vm -Confirm:$false\n" + _ANSWER,
-    shown=("Start-VMFailover -VM $p.id",),
+FAIL_OVER = _act(
+    "fail over to the newest log",
+    _OFF_ONLY + "Start-VMFailover -VM $vm -Confirm:$false\n",
+    "Start-VMFailover -VM $p.id",
 )
 
-CANCEL = Script(
-    name="cancel the failover",
-    text="""\
-param($p)
-$vm = Get-VM -Id $p.id
-Stop-VMFailover -VM $vm
-"""
-    + _ANSWER,
-    shown=("Stop-VMFailover -VM $p.id",),
+CANCEL = _act(
+    "cancel the failover",
+    "Stop-VMFailover -VM $vm\n",
+    "Stop-VMFailover -VM $p.id",
 )
 
 # --- a test failover -------------------------------------------------------------------------------------------------
@@ -196,6 +161,35 @@ else {
 }
 """,
     shown=("Start-VMFailover -VM $p.id -AsTest",),
+)
+
+TEST_STATE = Script(
+    name="look at the test failover",
+    text="""\
+param($p)
+$vm = Get-VM -Id $p.id
+$relation = Get-VMReplication -VM $vm | Select-Object -First 1
+$test = $relation.TestVirtualMachine
+$id = ''
+$name = ''
+$state = ''
+if ($null -ne $test) {
+    $id = [string]$test.Id
+    $name = [string]$test.Name
+    $state = [string]$test.State
+}
+[pscustomobject]@{
+    id = $id
+    name = $name
+    state = $state
+    nics = @(Get-VMNetworkAdapter -VM $vm | ForEach-Object {
+        [pscustomobject]@{
+            id = [string]$_.Id
+            switch = [string]$_.TestReplicaSwitchName
+        }
+    })
+}
+""",
 )
 
 # --- reads -----------------------------------------------------------------------------------------------------------
@@ -258,7 +252,7 @@ TRY_CONNECTION = Script(
 )
 
 ALL = (
-    REMOVE_SAVED_STATE,
+    KEEP_STILL,
     AS_REPLICA,
     COMPLETE,
     REVERSE,
@@ -270,6 +264,7 @@ ALL = (
     CANCEL,
     SET_TEST_SWITCH,
     START_TEST,
+    TEST_STATE,
     RECEIVER,
     TRY_CONNECTION,
 )
