@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable, Iterable, Sequence
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import conversion, metadata, sets
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import arguments, metadata, sets
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.metadata import Cmdlet, Parameter, Place
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, Session
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.sets import BindingError
@@ -97,7 +97,7 @@ class _Call:
     def bind_input(self, value: object) -> None:
         """Bind one object of the pipeline: by value before by name, as it is before converted."""
         by_value = self._unbound(lambda place: place.by_value)
-        if (parameter := self._first([p for p in by_value if conversion.fits(value, p.type)], value)) is not None:
+        if (parameter := self._first([p for p in by_value if arguments.fits(value, p.type)], value)) is not None:
             self._take(parameter, self._value(parameter, value))
             self._bind_properties(value)
             return
@@ -150,7 +150,7 @@ class _Call:
         default = self._cmdlet.default_set
         in_default = [p for p in candidates if default in self._sets and default and p.place(default) is not None]
         ranked = [*in_default, *(p for p in candidates if p not in in_default)]
-        fitting = (p for p in ranked if conversion.fits(value, p.type))
+        fitting = (p for p in ranked if arguments.fits(value, p.type))
         return next(fitting, next((p for p in ranked if _is_convertible(value, p)), None))
 
     def _value(self, parameter: Parameter, value: object) -> object:
@@ -160,10 +160,10 @@ class _Call:
                 raise BindingError(sets.BAD_VALUE, f"{where} has no value")
             return True
         try:
-            converted = conversion.convert(value, parameter.type, is_nullable=parameter.is_nullable)
-        except conversion.Unconvertible as refusal:
+            converted = arguments.convert(value, parameter.type, is_nullable=parameter.is_nullable)
+        except arguments.Unconvertible as refusal:
             raise BindingError(sets.BAD_VALUE, f"{where}: {refusal}") from None
-        _validate(where, parameter, value, converted)
+        validate(where, parameter, value, converted)
         return converted
 
     def _common_value(self, name: str, value: object) -> object:
@@ -173,20 +173,20 @@ class _Call:
                 raise BindingError(sets.BAD_VALUE, f"{self._cmdlet.name} -{name} has no value")
             return True
         try:
-            return conversion.convert(value, type_name)
-        except conversion.Unconvertible as refusal:
+            return arguments.convert(value, type_name)
+        except arguments.Unconvertible as refusal:
             raise BindingError(sets.BAD_VALUE, f"{self._cmdlet.name} -{name}: {refusal}") from None
 
 
 def _is_convertible(value: object, parameter: Parameter) -> bool:
     try:
-        conversion.convert(value, parameter.type, is_nullable=parameter.is_nullable)
-    except conversion.Unconvertible:
+        arguments.convert(value, parameter.type, is_nullable=parameter.is_nullable)
+    except arguments.Unconvertible:
         return False
     return True
 
 
-def _validate(where: str, parameter: Parameter, given: object, converted: object) -> None:
+def validate(where: str, parameter: Parameter, given: object, converted: object) -> None:
     """Refuse what ValidateNotNull, ValidateNotNullOrEmpty, ValidateRange and ValidateSet refuse."""
     items = converted if isinstance(converted, list) else [converted]
     if parameter.must_not_be_null and (given is None or any(item is None for item in items)):
