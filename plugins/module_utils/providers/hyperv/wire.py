@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Heartbeat, Power, Tools
 
@@ -48,7 +48,7 @@ HEARTBEAT = {
 }
 POINT_TYPES = ("Replica", "AppConsistentReplica", "SyncedReplica")
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_NEVER = datetime(1980, 1, 1, tzinfo=timezone.utc).timestamp()  # .NET's first day stands for never
+_NEVER = datetime(1980, 1, 1, tzinfo=UTC).timestamp()  # .NET's first day stands for never
 
 
 def to_instant(text: t.Any) -> float | None:
@@ -63,7 +63,7 @@ def to_instant(text: t.Any) -> float | None:
 
 def from_instant(at_s: float) -> str:
     """Write an instant as PowerShell casts it to a [datetime]."""
-    return datetime.fromtimestamp(at_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def to_guid(text: t.Any) -> str:

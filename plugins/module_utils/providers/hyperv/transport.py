@@ -1,0 +1,377 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The wire to one host: WinRM by pywinrm, one shell kept open, every operation one process in it, with time limits of its own.
+
+``Transport`` is all that the client asks for, so that another library (pypsrp, for JEA) can take pywinrm's place. What a failure
+means depends on when it came: the process acts only once its standard input has ended, so whatever failed before that can have
+had no effect (NotSent), and whatever failed afterwards may have had it (Cut).
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import typing as t
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import sdk
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import ForeignCertificate, NotSent
+
+PORTS = {"https": 5986, "http": 5985}
+CONNECT_WITHIN_S = 6.0  # a host that is up accepts at once; a dead one must not cost half a minute
+CHUNK_BYTES = 200_000  # in base64 within the 500 kB that a host takes in one envelope
+CODE_PAGE = 65001
+IDLE_TIMEOUT = "PT600S"  # a killed controller's shell goes away by itself then, instead of after two hours
+QUOTA = 0x803381A6
+MOST_OUTPUT_BYTES = 64 * 2**20
+GO_AGAIN_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+
+class Cut(Exception):
+    """The job was sent, and its answer did not come: it may have had its effect."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Expired(Exception):
+    """The job did not end in time; it was told to stop, and may have had its effect before."""
+
+    def __init__(self, within_s: float) -> None:
+        super().__init__(f"it did not end within {within_s:.0f} s and was stopped")
+
+
+class Transport(t.Protocol):
+    """Raises NotSent, Cut (of Expired too)."""
+
+    calls: int  # HTTP requests so far
+
+    def run(self, command: str, arguments: Sequence[str], stdin: bytes, *, within_s: float) -> Output: ...
+
+    def close(self) -> None: ...
+
+
+class WinrmTransport:
+    """Implements ``Transport``; not to be used from two threads at once."""
+
+    def __init__(self, spec: EndpointSpec, clock: Clock) -> None:
+        self.calls = 0
+        self._spec, self._clock = spec, clock
+        self._protocol: t.Any = None
+        self._shell: str | None = None
+
+    def run(self, command: str, arguments: Sequence[str], stdin: bytes, *, within_s: float) -> Output:
+        deadline_s = self._clock.now_s() + within_s
+        was_warm = self._shell is not None
+        try:
+            return self._run(command, arguments, stdin, within_s)
+        except NotSent as not_sent:
+            if not _may_go_again(not_sent.cause, was_warm=was_warm):
+                self._forget(not_sent.cause)
+                raise
+            self._forget(not_sent.cause)
+        if not was_warm:
+            self._clock.sleep(GO_AGAIN_S)
+        try:
+            return self._run(command, arguments, stdin, max(1.0, deadline_s - self._clock.now_s()))
+        except NotSent as not_sent:
+            self._forget(not_sent.cause)
+            raise
+
+    def close(self) -> None:
+        """Close the shell: a host lets a user have only so many."""
+        self._forget(None)
+
+    # --- one process --------------------------------------------------------------------------------------------------
+
+    def _run(self, command: str, arguments: Sequence[str], stdin: bytes, within_s: float) -> Output:
+        deadline_s = self._clock.now_s() + within_s
+        chunks = [stdin[at : at + CHUNK_BYTES] for at in range(0, len(stdin), CHUNK_BYTES)] or [b""]
+        process: str | None = None
+        try:
+            wire, shell = self._open()
+            process = wire.run_command(shell, command, arguments, console_mode_stdin=False, skip_cmd_shell=True)
+            for chunk in chunks[:-1]:
+                wire.send_command_input(shell, process, chunk)
+        except sdk.FAILURES as cause:
+            self._end(process, cause)
+            raise NotSent(cause) from cause
+        cut: Exception | None = None
+        try:
+            wire.send_command_input(shell, process, chunks[-1], end=True)
+            return self._receive(wire, shell, process, deadline_s, within_s)
+        except (*sdk.FAILURES, Expired) as cause:
+            cut = cause
+            if not isinstance(cause, Expired) and is_unconnected(cause):
+                raise NotSent(cause) from cause
+            raise Cut(cause) from cause
+        except BaseException:  # this process itself is told to end
+            cut = InterruptedError()
+            raise
+        finally:
+            self._end(process, cut)
+            if cut is not None and not isinstance(cut, Expired):
+                self._forget(cut)
+
+    def _receive(self, wire: t.Any, shell: str, process: str, deadline_s: float, within_s: float) -> Output:
+        stdout, stderr = bytearray(), bytearray()
+        while True:
+            try:
+                out, err, code, is_done = wire.get_command_output_raw(shell, process)
+            except sdk.OperationTimeout:
+                out, err, code, is_done = b"", b"", -1, False
+            stdout += out
+            stderr += err
+            if is_done:
+                return Output(stdout=bytes(stdout), stderr=bytes(stderr), exit_code=code)
+            if self._clock.now_s() >= deadline_s:
+                raise Expired(within_s)
+            if len(stdout) > MOST_OUTPUT_BYTES:
+                raise OSError(f"its answer is longer than {MOST_OUTPUT_BYTES} bytes")
+
+    def _end(self, process: str | None, cut: Exception | None) -> None:
+        """Have the process end and its operation given back, where the host can still be told."""
+        if process is None or self._shell is None or (cut is not None and is_deaf(cut)):
+            return
+        try:
+            self._protocol.cleanup_command(self._shell, process)
+        except sdk.FAILURES:  # what the process answered counts; a shell that cannot go on shows with its next command
+            return
+
+    # --- shell --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> tuple[t.Any, str]:
+        if self._protocol is None:
+            self._protocol = self._connect()
+        if self._shell is None:
+            self._shell = self._protocol.open_shell(codepage=CODE_PAGE, noprofile=True, idle_timeout=IDLE_TIMEOUT)
+        return self._protocol, self._shell
+
+    def _forget(self, cause: Exception | None) -> None:
+        """Drop shell and connections. A shell that the host may still hold is closed there, over a new connection if need be."""
+        shell, protocol = self._shell, self._protocol
+        self._shell = self._protocol = None
+        if protocol is None:
+            return
+        try:
+            if shell is not None and not (cause is not None and is_deaf(cause)):
+                if cause is not None:
+                    protocol.transport.close_session()  # with message encryption a new connection needs a new log-in
+                    protocol = self._connect()
+                protocol.close_shell(shell, close_session=False)
+        except sdk.FAILURES:  # the host closes it by itself once it is idle for long
+            pass
+        finally:
+            protocol.transport.close_session()
+
+    def _connect(self) -> t.Any:
+        spec = self._spec
+        read_s = max(3, int(spec.timeout_s))
+        endpoint = endpoint_of(spec)
+        options = {
+            "endpoint": endpoint,
+            "transport": "ssl" if spec.winrm_transport == "basic" else spec.winrm_transport,
+            "username": spec.api_user,
+            "password": spec.api_password if spec.winrm_transport != "kerberos" else None,
+            "cert_pem": spec.winrm_cert_path,
+            "cert_key_pem": spec.winrm_key_path,
+            "ca_trust_path": None,
+            "server_cert_validation": "validate" if spec.validate_certs and not spec.tls_fingerprint else "ignore",
+            "kerberos_hostname_override": spec.winrm_kerberos_host,
+            "proxy": None,
+        }
+        protocol = sdk.Protocol(
+            read_timeout_sec=read_s, operation_timeout_sec=max(1, min(20, read_s * 2 // 3)), **options
+        )
+        auth = options.pop("transport")
+        adapter = Adapter(spec, self._count)
+        protocol.transport = Line(adapter, auth_method=auth, read_timeout_sec=read_s, **options)
+        protocol.transport.read_timeout_sec = (min(float(read_s), CONNECT_WITHIN_S), float(read_s))
+        return protocol
+
+    def _count(self) -> None:
+        self.calls += 1
+
+
+class Line(sdk.WireTransport):
+    """pywinrm's transport over our adapter, from its very first request on."""
+
+    def __init__(self, adapter: Adapter, **options: t.Any) -> None:
+        super().__init__(**options)
+        self._adapter = adapter
+
+    def build_session(self) -> t.Any:
+        is_new = self.session is None
+        session = super().build_session()
+        if is_new:
+            self._mount(session)
+        return session
+
+    def setup_encryption(self, session: t.Any) -> None:
+        self._mount(session)  # this sends the first request already
+        super().setup_encryption(session)
+
+    def close_session(self) -> None:
+        super().close_session()
+        self.encryption = None
+
+    def _mount(self, session: t.Any) -> None:
+        session.trust_env = False
+        session.cert = None  # the adapter's context holds it
+        session.mount("https://", self._adapter)
+        session.mount("http://", self._adapter)
+
+
+class Adapter(sdk.HTTPAdapter):
+    """One connection, no proxy, no retries, our own trust; counts requests, also those that a log-in adds."""
+
+    def __init__(self, spec: EndpointSpec, count: Callable[[], None]) -> None:
+        self._count = count
+        self._pin = parse_pin(spec)
+        self._context = tls_context(spec, is_verified=spec.validate_certs and self._pin is None)
+        super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *sizes: t.Any, **options: t.Any) -> None:
+        super().init_poolmanager(*sizes, ssl_context=self._context, assert_fingerprint=self._pin, **options)
+
+    def get_connection_with_tls_context(self, request: t.Any, *trust: t.Any, **options: t.Any) -> t.Any:
+        return self.poolmanager.connection_from_url(request.url)
+
+    def get_connection(self, url: str, proxies: t.Any = None) -> t.Any:
+        return self.poolmanager.connection_from_url(url)
+
+    def cert_verify(self, *trust: t.Any, **options: t.Any) -> None:
+        """The context has it all."""
+
+    def send(self, request: t.Any, **options: t.Any) -> t.Any:
+        self._count()
+        return super().send(request, **options)
+
+
+# --- trust -----------------------------------------------------------------------------------------------------------
+
+
+def endpoint_of(spec: EndpointSpec) -> str:
+    return f"{spec.winrm_scheme}://{address_of(spec)}/wsman"
+
+
+def address_of(spec: EndpointSpec) -> str:
+    host = spec.api_host.strip("[]")
+    return f"{f'[{host}]' if ':' in host else host}:{port_of(spec)}"
+
+
+def port_of(spec: EndpointSpec) -> int:
+    return spec.api_port or PORTS.get(spec.winrm_scheme, PORTS["https"])
+
+
+def parse_pin(spec: EndpointSpec) -> str | None:
+    if not spec.tls_fingerprint:
+        return None
+    pin = spec.tls_fingerprint.lower().replace(":", "").replace(" ", "").removeprefix("sha256/")
+    if len(pin) != 64 or set(pin) - set("0123456789abcdef"):
+        raise BadInput(
+            what=f"open {spec.api_host}",
+            why=f"tls_fingerprint '{spec.tls_fingerprint}' is not a SHA-256 fingerprint (64 hex digits)",
+            next="what Windows calls a thumbprint is SHA-1 and will not do; take it from: openssl s_client -connect"
+            f" {address_of(spec)} </dev/null | openssl x509 -noout -fingerprint -sha256",
+        )
+    return pin
+
+
+def tls_context(spec: EndpointSpec, *, is_verified: bool) -> ssl.SSLContext:
+    """Build a context of this endpoint's own: urllib3 writes into what it is given."""
+    try:
+        context = ssl.create_default_context(cafile=spec.ca_path if is_verified else None)
+    except OSError as cause:  # ssl.SSLError is one
+        raise BadInput(
+            what=f"read the CA file {spec.ca_path}",
+            why=str(cause),
+            next="let ca_path name a readable PEM file with the authority that issued the host's WinRM certificate, or pin"
+            " that certificate with tls_fingerprint",
+        ) from cause
+    if not is_verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif spec.ca_path:
+        # Python 3.13 is strict by default and then refuses many a company's own authority: extensions are missing
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if spec.winrm_transport == "certificate" and spec.winrm_cert_path:
+        try:
+            context.load_cert_chain(spec.winrm_cert_path, spec.winrm_key_path, password=lambda: "")
+        except (OSError, ValueError) as cause:
+            raise BadInput(
+                what=f"read the client certificate {spec.winrm_cert_path}",
+                why=str(cause),
+                next="let winrm_cert_path and winrm_key_path name readable PEM files that belong together; the key must"
+                " not be encrypted",
+            ) from cause
+    return context
+
+
+# --- what a failure means --------------------------------------------------------------------------------------------
+
+
+def causes_of(failure: BaseException) -> list[BaseException]:
+    """Return a failure with all that it wraps: requests and urllib3 wrap errors in arguments, reasons and contexts."""
+    found: list[BaseException] = []
+    waiting: list[t.Any] = [failure]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseException) and not any(one is known for known in found):
+            found.append(one)
+            waiting += [one.__cause__, getattr(one, "reason", None), getattr(one, "cause", None), *one.args]
+            waiting += [] if one.__suppress_context__ else [one.__context__]
+    return found
+
+
+def foreign_certificate(failure: BaseException) -> ForeignCertificate | None:
+    """Return a pin that does not fit, which urllib3 only tells in words."""
+    for one in causes_of(failure):
+        told = re.search(r'Fingerprints did not match. Expected "(\w+)", got "(\w+)"', str(one))
+        if told:
+            return ForeignCertificate(pinned=told[1], seen=told[2])
+    return None
+
+
+def is_unconnected(failure: BaseException) -> bool:
+    """Tell whether there was no connection for the request to go over."""
+    kinds = (sdk.NewConnectionError, sdk.ConnectTimeout, ssl.SSLCertVerificationError)
+    return foreign_certificate(failure) is not None or any(isinstance(one, kinds) for one in causes_of(failure))
+
+
+def is_deaf(failure: BaseException) -> bool:
+    """Tell whether asking the host again would only wait again."""
+    found = causes_of(failure)
+    return (
+        is_unconnected(failure)
+        or any(isinstance(one, (TimeoutError, InterruptedError, sdk.InvalidCredentialsError)) for one in found)
+        or any(type(one).__name__ == "ReadTimeout" for one in found)
+    )
+
+
+def is_quota(failure: BaseException) -> bool:
+    return isinstance(failure, sdk.WSManFaultError) and QUOTA in (failure.wmierror_code, failure.wsman_fault_code)
+
+
+def _may_go_again(cause: Exception, *, was_warm: bool) -> bool:
+    """Tell whether a new shell over a new connection may do: the old ones may have died, or used up what a host allows."""
+    if is_quota(cause):
+        return True
+    if is_deaf(cause):
+        return was_warm and isinstance(cause, sdk.InvalidCredentialsError)
+    if isinstance(cause, (sdk.WSManFaultError, sdk.WinRMTransportError)):
+        return was_warm
+    return isinstance(cause, OSError) or was_warm
