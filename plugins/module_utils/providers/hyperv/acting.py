@@ -14,12 +14,13 @@ import typing as t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, survey
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client, Row
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import machine as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
@@ -77,6 +78,10 @@ class Machine:
         self._last = survey.look(self.client, self.guid)
         return self._last
 
+    def last(self) -> Sheet:
+        """Return what the look just before an act has shown."""
+        return self._last if self._last is not None else self.now()
+
     def vm(self, sheet: Sheet) -> Vm:
         return Vm(id=self.vm_id, handle=self.guid, name=self.name, host=self.host, power=sheet.power)
 
@@ -111,16 +116,16 @@ class Machine:
         The Notes that were read go with it: what somebody else wrote meanwhile is read, not overwritten.
         """
         for left in reversed(range(CHANGED_MEANWHILE_TRIES)):
-            sheet = self._last if self._last is not None else self.now()
+            sheet = self.last()
             wanted = change(sheet)
             if wanted.is_made(sheet):
                 return
             try:
                 self.act(scripts.WRITE, old=sheet.notes, new=wanted.notes(sheet), autostart=wanted.autostart)
                 return
-            except ProviderFault as fault:
+            except VendorFault as fault:
                 self._last = None
-                if getattr(fault, "id", "") != scripts.CHANGED_MEANWHILE or not left:
+                if fault.kind is not Kind.CHANGED_MEANWHILE or not left:
                     raise
 
     def step(
@@ -166,8 +171,7 @@ class Machine:
             return {key: to for key, to in wanted(sheet).items() if key in shown and shown[key] != to}
 
         def act() -> None:
-            sheet = self._last if self._last is not None else self.now()
-            nics = [{"id": key, "switch": to} for key, to in differing(sheet).items()]
+            nics = [{"id": key, "switch": to} for key, to in differing(self.last()).items()]
             if nics:
                 self.act(scripts.PLUG, nics=nics)
 
@@ -208,9 +212,3 @@ def facts(machine: Machine, sheet: Sheet) -> dict[str, t.Any]:
         "replication": sheet.replication_state,
         "question": None,
     }
-
-
-def settled(fault: ProviderFault, sheet: Sheet, is_there: Look) -> None:
-    """Raise the fault unless the state that was read after it is the wanted one: an error may come beside the effect."""
-    if not is_there(sheet):
-        raise fault

@@ -15,8 +15,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 
-REPLICA_ID = "replica:"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
@@ -63,8 +61,8 @@ class Ends:
     def counterpart(self, vm: Vm) -> Machine:
         """Return the VM of the same id on the other host: replication gives both one id and one name."""
         host = self.other(vm.host)
-        plain = vm.id.removeprefix(REPLICA_ID)
-        vm_id = plain if vm.id != plain else f"{REPLICA_ID}{plain}"
+        plain = vm.id.removeprefix(wire.REPLICA_ID)
+        vm_id = plain if vm.id != plain else f"{wire.REPLICA_ID}{plain}"
         return Machine(self.client_at(host), vm.handle, name=vm.name, host=host, vm_id=vm_id)
 
 

@@ -46,6 +46,7 @@ HEARTBEAT = {
     "NoContact": (Heartbeat.RED, Tools.NOT_RUNNING),
     "Disabled": (Heartbeat.GREY, Tools.NOT_INSTALLED),
 }
+REPLICA_ID = "replica:"  # + the GUID that a replica shares with its original
 POINT_TYPES = ("Replica", "AppConsistentReplica", "SyncedReplica")
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NEVER = datetime(1980, 1, 1, tzinfo=UTC).timestamp()  # .NET's first day stands for never

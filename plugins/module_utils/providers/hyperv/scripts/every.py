@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import reading
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import (
+    failover,
+    machine,
+    power,
+    reading,
+    replication,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
 
@@ -17,4 +23,4 @@ def _all(groups: Iterable[Iterable[Script]]) -> tuple[Script, ...]:
 
 
 # A module of scripts ends with its own ALL; it is added here and nowhere else.
-ALL: tuple[Script, ...] = _all((reading.ALL,))
+ALL: tuple[Script, ...] = _all((reading.ALL, machine.ALL, power.ALL, failover.ALL, replication.ALL))

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Before a promotion: would the replica's host fail over to this point, and which switches is the guest to be connected to.
+
+Everything is read from the replica's host in one process; the production host, which may be dead, is asked for the names of its
+switches only where it is known to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power, RecoveryPoint, Vm, Way
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, survey, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import failover as scripts
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Adapter, Sheet
+
+NEWEST = "newest"  # the point that is no snapshot: all that has arrived
+POINT = "point:"
+# States of a replica that a failover starts from. "Error" is none of them: resynchronise, or remove the replication.
+PROMOTABLE = ("Replicating", "Resynchronizing", "Suspended", "WaitingForUpdateCompletion")
+BEGUN = "FailedOverWaitingCompletion"
+COMPLETED = "FailedOver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What was found, and every reason that speaks against a failover. ``serve`` is adapter -> switch, by their short ids."""
+
+    sheet: Sheet
+    original: Keepsake | None  # what the production copy is or was; None where its host does not answer
+    original_state: str  # of its replication
+    serve: Mapping[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+    def kept(self) -> Keepsake:
+        """Return what the replica is to keep of itself and of its original."""
+        home = keepsake.Home(
+            autostart=self.original.autostart if self.original is not None else "", replication=self.original_state
+        )
+        own = keepsake.now(self.sheet)
+        if _is_kept(self.sheet):
+            return own  # by this run before: the production host may be gone by now
+        return Keepsake(nics=own.nics, autostart=own.autostart, serve=self.serve, home=home)
+
+
+def check(ends: Ends, pair: Pair, point: RecoveryPoint) -> Preflight:
+    """Read both hosts and judge. A replica that a run of ours has in its hands is not asked what it has begun already."""
+    vm = require_replica(pair, "promote the replica")
+    machine = ends.machine(vm)
+    # Not tried on one of ours: a failover that is under way refuses a second one, and is ended first
+    is_ours = bool(vm.stamps.get(stamps.RUN))
+    row = machine.client.run(scripts.CHECK, id=machine.guid, point=snapshot_of(point.id), is_tried=not is_ours)
+    at_s = machine.client.clock.now_s() + machine.client.clock_offset_s
+    sheet = survey.to_sheet(row.get("sheet") or {}, read_at_s=at_s)
+    switches = wire.words(row.get("switches"))
+    original, state = (None, "") if _is_kept(sheet) else _original(ends, pair, vm)
+    serve, missing = ({}, []) if _is_kept(sheet) else _plan(ends, sheet, vm, switches, original)
+    reasons = [*_reasons(sheet, point), *missing]
+    refusal = row.get("refusal")
+    if not reasons and isinstance(refusal, dict):
+        said = f"{refusal.get('category') or 'refused'}: {str(refusal.get('message') or '').strip()}"
+        reasons = [f"{vm.host} itself would refuse the failover ({said})"]
+    return Preflight(sheet=sheet, original=original, original_state=state, serve=serve, reasons=tuple(reasons))
+
+
+def _is_kept(sheet: Sheet) -> bool:
+    return stamps.MODE in sheet.stamps and keepsake.of(sheet) is not None
+
+
+def as_way(found: Preflight, ends: Ends) -> Way:
+    if found.reasons:
+        return Way(name=ways.FAILOVER, is_possible=False, reason="; ".join(found.reasons))
+    return Way(
+        name=ways.FAILOVER,
+        is_possible=True,
+        reason=f"Hyper-V fails its replica over on {ends.away}; original and recovery points stay as they are",
+    )
+
+
+def snapshot_of(point_id: str) -> str:
+    """Return the snapshot's id of a point; "" for the newest, which is none."""
+    return point_id.removeprefix(POINT) if point_id.startswith(POINT) else ""
+
+
+# --- what speaks against it ------------------------------------------------------------------------------------------
+
+
+def _reasons(sheet: Sheet, point: RecoveryPoint) -> list[str]:
+    """Return what the replica itself shows against a failover, in our words."""
+    relation, is_ours = sheet.relation, stamps.RUN in sheet.stamps
+    found = []
+    if sheet.is_clustered:
+        found.append("the replica is a role of a failover cluster, which starts and moves it by itself")
+    if point.id != NEWEST and not point.id.startswith(POINT):
+        found.append(f"{point.id} is no recovery point of Hyper-V Replica")
+    elif not _has_point(sheet, point):
+        found.append(f"its recovery point {point.name!r} is gone")
+    if relation is None or not relation.is_replica:
+        return [*found, f"it is no replica there (replication mode {sheet.mode})"]
+    if is_ours:
+        return found
+    if relation.state == BEGUN:
+        found.append(
+            "a failover that bears no stamp of ours is under way (FailedOverWaitingCompletion): Stop-VMFailover takes it back"
+        )
+    elif relation.state not in PROMOTABLE:
+        found.append(f"its replication state is {relation.state}: a failover starts from {', '.join(PROMOTABLE)}")
+    if relation.last_at_s is None:
+        found.append("it has never received a replication to its end")
+    if sheet.power is not Power.OFF:
+        found.append(f"it is {sheet.state}, and a failover starts from a VM that is off")
+    return found
+
+
+def _has_point(sheet: Sheet, point: RecoveryPoint) -> bool:
+    if point.id == NEWEST or sheet.stamps.get(stamps.POINT) == point.id:
+        return True  # what it was failed over to may not be listed any more
+    return snapshot_of(point.id) in {one.id for one in sheet.recovery_points()}
+
+
+# --- switches --------------------------------------------------------------------------------------------------------
+
+
+def _original(ends: Ends, pair: Pair, replica: Vm) -> tuple[Keepsake | None, str]:
+    """Return what the production copy was before any fence, and what its replication shows."""
+    if not pair.is_production_reachable or pair.production is None:
+        return None, ""
+    try:
+        sheet = ends.counterpart(replica).now()
+    except DrError:
+        return None, ""  # it died meanwhile: what it was is not needed where dr_site.replica.network says it
+    return keepsake.now(sheet), sheet.replication_state
+
+
+def _plan(
+    ends: Ends, sheet: Sheet, vm: Vm, switches: Sequence[str], original: Keepsake | None
+) -> tuple[dict[str, str], list[str]]:
+    """Choose a switch for each adapter, "" for one that was not connected; and say which cannot be chosen."""
+    network = ends.end_at(vm.host).network or ""
+    serve: dict[str, str] = {}
+    missing: dict[str, None] = {}
+    for nic, was in _matched(sheet.nics, original):
+        wanted = _switch(was, network, switches)
+        if wanted is None:
+            missing[
+                f"the switch that its NIC {nic.name!r} was connected to is not known, and {vm.host} has"
+                f" {_list(switches)}: set `network` of dr_site.replica"
+            ] = None
+        elif wanted and wanted not in switches:
+            missing[
+                f"{vm.host} has no switch {wanted!r} (it has {_list(switches)}): make it, or set `network` of dr_site.replica"
+            ] = None
+        else:
+            serve[keepsake.short(nic.id)] = wanted
+    return serve, list(missing)
+
+
+def _matched(nics: Sequence[Adapter], original: Keepsake | None) -> list[tuple[Adapter, str | None]]:
+    """Pair each adapter with the switch of the original's: by its id, else by its place where there are as many."""
+    if original is None:
+        return [(nic, None) for nic in nics]
+    by_place = list(original.nics.values()) if len(original.nics) == len(nics) else []
+    return [
+        (nic, original.nics.get(keepsake.short(nic.id), by_place[at] if by_place else None))
+        for at, nic in enumerate(nics)
+    ]
+
+
+def _switch(was: str | None, network: str, switches: Sequence[str]) -> str | None:
+    if was == "":
+        return ""  # it was not connected there either
+    if network:
+        return network
+    if was is not None:
+        return was
+    return switches[0] if len(switches) == 1 else None
+
+
+def _list(switches: Sequence[str]) -> str:
+    return ", ".join(repr(one) for one in switches) or "no switch at all"
