@@ -26,8 +26,13 @@ class Claim(Bench):
 
     def consents(self, **more: str) -> dict[str, str]:
         """What a person says: on vSphere the replication product's job lies outside the platform."""
-        job = {} if self.lab.provider == "proxmox" else {"job_disabled": "Anna, in the console, 04:12"}
+        job = {"job_disabled": "Anna, in the console, 04:12"} if self.lab.provider == "vsphere" else {}
         return {**job, **more}
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether the way home goes over the original's disks: then a person must say so first."""
+        return self.name in ("proxmox-in-place", "hyperv")
 
     def node(self, end: str) -> str:
         """The host of an end, as the platform spells it."""

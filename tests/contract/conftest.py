@@ -4,7 +4,8 @@
 
 """One suite of claims for every provider. A lab per worker and platform, reset before each test.
 
-"proxmox" promotes by a full clone through the API, "proxmox-in-place" by moving the configuration over SSH.
+"proxmox" promotes by a full clone through the API, "proxmox-in-place" by moving the configuration over SSH, "hyperv" by a
+failover of Hyper-V Replica.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
 from ansible_collections.ferragosto.dr.tests.contract.claim import Claim
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC
 
-PLATFORMS = ("vsphere", "proxmox", "proxmox-in-place")
+PLATFORMS = ("vsphere", "proxmox", "proxmox-in-place", "hyperv")
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,9 @@ def claim(request: pytest.FixtureRequest, labs: t.Callable[[str], Lab], tmp_path
     except LabImpossible as problem:
         pytest.skip(str(problem))
     lab.reset()
-    yield Claim(lab, tmp_path, request.param)
+    claim = Claim(lab, tmp_path, request.param)
+    yield claim
+    assert claim.platform.mishaps() == []
     if request.node.get_closest_marker("split_brain") is None:
         assert lab.control.violations() == [], "two copies of one VM were live at once"
 
@@ -54,6 +57,10 @@ def _start(name: str, folder: Path) -> Lab:
         from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
 
         return VsphereLab.start(CLINIC, timing=Timing.fast(), state_dir=folder)
+    if name == "hyperv":
+        from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
+
+        return HypervLab.start(CLINIC, timing=Timing.fast(), state_dir=folder)
     from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 
     has_ssh = name == "proxmox-in-place"

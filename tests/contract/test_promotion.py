@@ -99,7 +99,7 @@ def test_undo_of_a_failover_returns_the_exact_former_state(claim: Claim) -> None
 def test_promoted_copy_goes_home_and_back_and_undo_still_returns_the_former_state(claim: Claim) -> None:
     before = claim.shown("solo")
     claim.failed_over("solo")
-    if claim.name == "proxmox-in-place":
+    if claim.overwrites:
         refused = claim.module("vm_migration", to="production", **claim.about("solo"))
         assert refused["failed"], "the way home goes over the original's disks: a person must say so first"
         assert "original" in refused["error"]["why"]
@@ -134,7 +134,7 @@ def test_whole_recovery_by_one_command(claim: Claim) -> None:
     claim.control.corrupt("solo", since_s=3600)
     ended = claim.play("recover", limit="solo.clinic", extra={"dr_policy": claim.policy(migrate_home="auto")})
     assert ended.rc == 0, ended.text
-    at_home = claim.name != "proxmox-in-place"
+    at_home = not claim.overwrites
     assert claim.run("solo")["outcome"] == ("recovered_home" if at_home else "recovered_on_replica")
     assert claim.serving("solo") == "replica"
     assert claim.copy("solo", "replica")["host"] == claim.node("production" if at_home else "replica")

@@ -46,5 +46,8 @@ def test_card_names_the_way_and_what_it_costs(claim: Claim) -> None:
     claim.control.corrupt("solo", since_s=3600)
     card = claim.card("solo")
     assert card["decision"]["is_go"], card["decision"]
-    assert card["way"] == {"vsphere": "revert", "proxmox": "clone", "proxmox-in-place": "in_place"}[claim.name]
+    assert (
+        card["way"]
+        == {"vsphere": "revert", "proxmox": "clone", "proxmox-in-place": "in_place", "hyperv": "failover"}[claim.name]
+    )
     assert card["way_why"].startswith(card["way"])

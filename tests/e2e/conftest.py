@@ -104,7 +104,9 @@ def _judged(
 ) -> Iterator[AnyBench]:
     """Reset the lab, and ask at the end whether two copies ever lived."""
     lab.reset()
-    yield kind(lab, folder)
+    bench = kind(lab, folder)
+    yield bench
+    assert bench.platform.mishaps() == []
     if request.node.get_closest_marker("split_brain") is None:
         assert lab.control.violations() == [], "two copies of one VM were live at once"
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Record
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.summary import summary
@@ -255,7 +254,7 @@ class Bench:
         found = self.lab.world.serving_copy(vm)
         if found is None:
             return ""
-        return "production" if found.role is Role.PRODUCTION else "replica"
+        return "production" if found.id == self.platform.copy(vm, "production").id else "replica"
 
     def await_serving(self, vm: str, role: str, within_s: float = 10.0) -> None:
         deadline = time.monotonic() + within_s

@@ -31,6 +31,9 @@ class Platform(t.Protocol):
     def copy(self, vm: str, role: str) -> Copy:
         """The production copy, or the one that would stand or stands in for it."""
 
+    def mishaps(self) -> list[str]:
+        """What a customer's host would have refused as our own mistake."""
+
 
 class Vsphere:
     provider = "vsphere"
@@ -51,6 +54,9 @@ class Vsphere:
 
     def copy(self, vm: str, role: str) -> Copy:
         return self.lab.world.copy_of(vm, Role(role))
+
+    def mishaps(self) -> list[str]:
+        return []
 
     def shown(self, vm: str) -> dict[str, t.Any]:
         lab, session = self.lab, self.lab.session_as("lab-auditor")
@@ -116,6 +122,9 @@ class Proxmox:
         made = [c for c in copies if c.role is Role.CLONE]
         return next(iter(made or [c for c in copies if c.role is Role.REPLICA]))
 
+    def mishaps(self) -> list[str]:
+        return []
+
     def shown(self, vm: str) -> dict[str, t.Any]:
         from ansible_collections.ferragosto.dr.extensions.twin.proxmox.replication import config_row
 
@@ -138,9 +147,64 @@ class Proxmox:
         return found
 
 
+class Hyperv:
+    provider = "hyperv"
+
+    def __init__(self, lab: t.Any) -> None:
+        self.lab = lab
+
+    def about(self, vm: str) -> dict[str, t.Any]:
+        return {"vm": vm}
+
+    def policy(self, policy: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Its way home is a planned failover, with downtime."""
+        return {**{key: value for key, value in policy.items() if key != "job_hook"}, "cold_migration": True}
+
+    def changes(self, call: str) -> bool:
+        from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import is_changing
+
+        return is_changing(call)
+
+    def copy(self, vm: str, role: str) -> Copy:
+        """The promoted data travel from VM to VM: where our stamp says so, that VM is the one that stands in."""
+        first, second = self._relation(vm).ends
+        is_home = '"mode"' in first.notes
+        wanted = first if (role == "production") != is_home else second
+        return self.lab.world.copy(wanted.copy_id)
+
+    def shown(self, vm: str) -> dict[str, t.Any]:
+        found: dict[str, t.Any] = {"checkpoints": [], "vms": []}
+        fleet = self.lab.fleet
+        with fleet.lock:
+            for machine in fleet.machines:
+                found["vms"].append((machine.host, machine.name))
+                if machine.vm != vm:
+                    continue
+                found["checkpoints"] += sorted(
+                    (machine.host, point.kind, point.made_at_s) for point in machine.checkpoints
+                )
+                end = machine.endpoint
+                found[machine.host] = {
+                    "state": machine.state,
+                    "notes": machine.notes,
+                    "auto_start": (machine.auto_start, machine.auto_start_delay_s),
+                    "nics": [(a.id, a.switch, a.test_switch) for a in machine.adapters],
+                    "replication": (end.mode, end.state, end.primary_server, end.replica_server) if end else None,
+                }
+        return found
+
+    def mishaps(self) -> list[str]:
+        return [str(error) for error in self.lab.simulator_errors]
+
+    def _relation(self, vm: str) -> t.Any:
+        return next(r for r in self.lab.fleet.relations.values() if r.first.vm == vm)
+
+
 def platform(lab: t.Any, *, job_hook: str) -> Platform:
     """Return the platform of a lab."""
-    return Proxmox(lab) if lab.provider == "proxmox" else Vsphere(lab, job_hook)
+    if lab.provider == "vsphere":
+        return Vsphere(lab, job_hook)
+    return Proxmox(lab) if lab.provider == "proxmox" else Hyperv(lab)
 
 
 def _snapshots(tree: t.Any) -> list[tuple[str, str, str]]:

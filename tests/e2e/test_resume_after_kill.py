@@ -44,7 +44,9 @@ def undisturbed(story: Telling, shared: Path) -> dict[str, t.Any]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_recovery_by_playbook_killed_after_a_record_is_resumed(part: int, undisturbed: dict[str, t.Any], story: Telling) -> None:
+def test_recovery_by_playbook_killed_after_a_record_is_resumed(
+    part: int, undisturbed: dict[str, t.Any], story: Telling
+) -> None:
     last = len(undisturbed["told"])
     found: list[str] = []
     for seq in range(1, last + 1, SAMPLED)[part::PARTS]:
