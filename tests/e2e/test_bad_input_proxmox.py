@@ -275,7 +275,7 @@ def test_full_storage_is_a_reason_before_and_an_error_in_words_afterwards(pve: P
 
 def orders(bench: PveBench, **policy: t.Any) -> Orders:
     return Orders(
-        vm="solo",
+        about=bench.about("solo"),
         host="solo.clinic",
         site=bench.site(),
         checks=bench.checks("solo.clinic"),
