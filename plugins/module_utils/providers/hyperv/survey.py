@@ -129,6 +129,93 @@ class Sheet:
         return tuple(point for point in self.points if point.is_recovery_point)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What the host takes as a replica server. A rule of the firewall is "True", "False", or why it was not read."""
+
+    is_enabled: bool
+    authentication: str  # RecoveryAuthenticationType's name
+    kerberos_port: int = 0
+    certificate_port: int = 0
+    thumbprint: str = ""
+    allows_any: bool = False
+    entries: tuple[str, ...] = ()  # DNS names, with wildcards
+    http_rule: str = ""
+    https_rule: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    name: str
+    free_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A whole host. ``name`` is what the inventory calls it, or what it calls itself."""
+
+    name: str
+    computer: str
+    fqdn: str
+    system: str
+    cpu_count: int
+    memory_bytes: int
+    memory_free_bytes: int | None
+    volumes: tuple[Volume, ...]
+    switches: tuple[str, ...]
+    server: Server
+    sheets: tuple[Sheet, ...]
+    offset_s: float  # how far its clock runs ahead of ours
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one for one in (self.name, self.fqdn, self.computer) if one))
+
+    def sheet(self, guid: str) -> Sheet | None:
+        return next((one for one in self.sheets if one.id == guid), None)
+
+
+def take_survey(client: Client) -> Survey:
+    """Read a host in one process on it."""
+    row = client.run(reading.SITE)
+    server: Row = row.get("server") or {}
+    computer, fqdn = str(row.get("computer") or ""), str(row.get("fqdn") or "")
+    read_at_s = client.clock.now_s() + client.clock_offset_s
+    free = wire.whole(row.get("memory_free"))
+    return Survey(
+        name=client.spec.node or fqdn or computer,
+        computer=computer,
+        fqdn=fqdn,
+        system=str(row.get("system") or ""),
+        cpu_count=wire.whole(row.get("cpus")),
+        memory_bytes=wire.whole(row.get("memory")),
+        memory_free_bytes=free if free >= 0 else None,
+        volumes=tuple(
+            Volume(
+                name=str(one.get("name")),
+                free_bytes=wire.whole(one.get("free")),
+                size_bytes=wire.whole(one.get("size")),
+            )
+            for one in wire.rows(row.get("volumes"))
+        ),
+        switches=words(row.get("switches")),
+        server=Server(
+            is_enabled=bool(server.get("is_enabled")),
+            authentication=str(server.get("authentication") or ""),
+            kerberos_port=wire.whole(server.get("kerberos_port")),
+            certificate_port=wire.whole(server.get("certificate_port")),
+            thumbprint=str(server.get("thumbprint") or ""),
+            allows_any=bool(server.get("allows_any")),
+            entries=words(server.get("entries")),
+            http_rule=str(server.get("http_rule") or ""),
+            https_rule=str(server.get("https_rule") or ""),
+        ),
+        sheets=tuple(to_sheet(one, read_at_s=read_at_s) for one in wire.rows(row.get("vms"))),
+        offset_s=client.clock_offset_s,
+    )
+
+
 def look(client: Client, guid: str) -> Sheet:
     """Read one VM; raises faults.NoSuchVm where this host has none of this id."""
     row = client.run(reading.MACHINE, id=guid)

@@ -47,6 +47,8 @@ HEARTBEAT = {
     "Disabled": (Heartbeat.GREY, Tools.NOT_INSTALLED),
 }
 REPLICA_ID = "replica:"  # + the GUID that a replica shares with its original
+REPLICA_ID = "replica:"  # before the GUID: the line of data that a replica is
+# SnapshotType's names for recovery points: the plain ones, those made with VSS, and that of a planned failover
 POINT_TYPES = ("Replica", "AppConsistentReplica", "SyncedReplica")
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NEVER = datetime(1980, 1, 1, tzinfo=UTC).timestamp()  # .NET's first day stands for never
