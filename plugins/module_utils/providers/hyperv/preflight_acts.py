@@ -1,0 +1,192 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the other host needs before a replication can be turned towards it: asked before the first step, told in words.
+
+Turning it is not one command but several on two hosts. What would make the third of them fail must be known before the first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import Legs
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
+
+CERTIFICATE, KERBEROS = "Certificate", "Kerberos"
+ANYBODY = "*"
+LISTENERS = {KERBEROS: "VIRT-HVRHTTPL-In-TCP-NoScope", CERTIFICATE: "VIRT-HVRHTTPSL-In-TCP-NoScope"}
+TRY_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """A host as a replica server. ``allowed`` are the primary servers of its authorization entries."""
+
+    is_enabled: bool
+    authentication: str
+    is_any_allowed: bool
+    thumbprint: str
+    http_port: int
+    https_port: int
+    allowed: tuple[str, ...]
+    open_rules: tuple[str, ...]
+    is_firewall_read: bool
+    switches: tuple[str, ...]
+
+    def entry_for(self, server: str) -> str | None:
+        """Return the entry that lets a primary server in, None where there is none."""
+        if self.is_any_allowed or ANYBODY in self.allowed:
+            return ANYBODY
+        return next((entry for entry in self.allowed if _admits(entry, server)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How one host replicates to the other: what is said on each of them."""
+
+    server: str  # the receiving host's name
+    thumbprint: str  # of the sending host's certificate; "" with Kerberos
+    entry: str  # the receiving host's authorization entry for the sending one
+
+    @property
+    def primary(self) -> str:
+        """What -AsReplica is to be told: nothing where every server is allowed."""
+        return "" if self.entry == ANYBODY else self.entry
+
+
+def receiver(client: Client) -> Receiver:
+    row = client.run(scripts.RECEIVER)
+    return Receiver(
+        is_enabled=bool(row.get("is_enabled")),
+        authentication=str(row.get("authentication") or ""),
+        is_any_allowed=bool(row.get("is_any_allowed")),
+        thumbprint=str(row.get("thumbprint") or ""),
+        http_port=wire.whole(row.get("http_port")),
+        https_port=wire.whole(row.get("https_port")),
+        allowed=wire.words(row.get("allowed")),
+        open_rules=wire.words(row.get("open_rules")),
+        is_firewall_read=bool(row.get("is_firewall_read")),
+        switches=wire.words(row.get("switches")),
+    )
+
+
+def terms(legs: Legs, source: Machine, target: Machine, *, authentication: str, what: str, is_tried: bool) -> Terms:
+    """Return how ``source`` will replicate to ``target``; raise Refused where it could not.
+
+    ``is_tried``: also let the source's host reach the target's, as a replication will.
+    """
+    server, sender = legs.server(target), legs.server(source)
+    _require_name(server, target, what)
+    kind = authentication or KERBEROS
+    shown = receiver(target.client)
+    _require_server(shown, target, kind, what)
+    entry = shown.entry_for(sender)
+    if entry is None:
+        raise Refused(
+            what=what,
+            why=f"{target.host} takes replication from {_say(shown.allowed)} only, and {sender} is none of them",
+            next=f"on {target.host}: New-VMReplicationAuthorizationEntry -AllowedPrimaryServer {sender}"
+            f" -ReplicaStorageLocation <path> -TrustGroup <name>, {AGAIN}",
+        )
+    thumbprint = _thumbprint(legs, source, what) if kind == CERTIFICATE else ""
+    if is_tried:
+        port = shown.https_port if kind == CERTIFICATE else shown.http_port
+        _try(source, server, port, thumbprint, what)
+    return Terms(server=server, thumbprint=thumbprint, entry=entry)
+
+
+def require_switches(target: Machine, wanted: Iterable[str], what: str) -> None:
+    """Raise where a VM could not be connected as it was: better now than with its service down."""
+    known = receiver(target.client).switches
+    missing = sorted({name for name in wanted if name and name.lower() not in {one.lower() for one in known}})
+    if missing:
+        raise Refused(
+            what=what,
+            why=f"{target.host} has no virtual switch {_say(missing)}, to which the VM is to be connected",
+            next=f"make it (New-VMSwitch), or name another one in dr_site (network), {AGAIN}",
+        )
+
+
+def _require_name(server: str, target: Machine, what: str) -> None:
+    if server and not _is_address(server):
+        return
+    raise Refused(
+        what=what,
+        why=f"Hyper-V Replica needs the DNS name of {target.host}, and dr_site knows it as {server or 'nothing'!r}",
+        next="set replica_server (or node) of that endpoint to the host's DNS name",
+    )
+
+
+def _require_server(shown: Receiver, target: Machine, kind: str, what: str) -> None:
+    host = target.host
+    if not shown.is_enabled:
+        raise Refused(
+            what=what,
+            why=f"{host} is not a replica server",
+            next=f"on {host}: Set-VMReplicationServer -ReplicationEnabled $true -AllowedAuthenticationType {kind}, and open its"
+            f" listener in the firewall, {AGAIN}",
+        )
+    if kind not in shown.authentication:
+        raise Refused(
+            what=what,
+            why=f"as a replica server {host} takes {shown.authentication or 'nothing'}, the VM replicates with {kind}",
+            next=f"on {host}: Set-VMReplicationServer -AllowedAuthenticationType CertificateAndKerberos, {AGAIN}",
+        )
+    if shown.is_firewall_read and LISTENERS[kind] not in shown.open_rules:
+        raise Refused(
+            what=what,
+            why=f"the firewall of {host} is closed for replication ({LISTENERS[kind]})",
+            next=f"on {host}: Enable-NetFirewallRule -Name {LISTENERS[kind]}, {AGAIN}",
+        )
+
+
+def _thumbprint(legs: Legs, source: Machine, what: str) -> str:
+    """With certificates -Reverse must be given one, also where a thumbprint is stored already."""
+    found = legs.spec(source).replica_thumbprint or receiver(source.client).thumbprint
+    if found:
+        return found
+    raise Refused(
+        what=what,
+        why=f"the VM replicates with certificates, and that of {source.host} is not known",
+        next=f"set replica_thumbprint of that endpoint in dr_site (on {source.host}: Get-ChildItem Cert:\\LocalMachine\\My),"
+        f" {AGAIN}",
+    )
+
+
+def _try(source: Machine, server: str, port: int, thumbprint: str, what: str) -> None:
+    try:
+        source.client.run(
+            scripts.TRY_CONNECTION, within_s=TRY_WITHIN_S, server=server, port=port, thumbprint=thumbprint
+        )
+    except ProviderFault as fault:
+        raise Refused(
+            what=what,
+            why=f"{source.host} cannot replicate to {server} now: {fault.why}",
+            next=f"on {source.host}: Test-VMReplicationConnection -ReplicaServerName {server} -ReplicaServerPort {port}"
+            f" -AuthenticationType {CERTIFICATE if thumbprint else KERBEROS} says why; then run the same command again",
+        ) from fault
+
+
+def _admits(entry: str, server: str) -> bool:
+    wanted, name = entry.strip().lower(), server.strip().lower()
+    return wire.same_name(wanted, name) or (wanted.startswith("*.") and name.endswith(wanted[1:]))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _say(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nobody"
