@@ -118,7 +118,7 @@ class _Call:
     def _bind_properties(self, value: object) -> bool:
         """Bind the object's properties to the parameters of these names or aliases; say whether any was."""
         is_any = False
-        for parameter in self._unbound(lambda place: place.by_name):
+        for parameter in self._default_first(self._unbound(lambda place: place.by_name)):
             for name in (parameter.name, *parameter.aliases):
                 if not _has(value, name) or not any(parameter.place(s) for s in self._sets):
                     continue
@@ -146,10 +146,14 @@ class _Call:
         places = (parameter.place(name) for name in self._sets)
         return min(place.position for place in places if place is not None and place.position is not None)
 
-    def _first(self, candidates: Sequence[Parameter], value: object) -> Parameter | None:
+    def _default_first(self, candidates: Sequence[Parameter]) -> list[Parameter]:
         default = self._cmdlet.default_set
-        in_default = [p for p in candidates if default in self._sets and default and p.place(default) is not None]
-        ranked = [*in_default, *(p for p in candidates if p not in in_default)]
+        if default is None or default not in self._sets:
+            return list(candidates)
+        return sorted(candidates, key=lambda p: p.place(default) is None)
+
+    def _first(self, candidates: Sequence[Parameter], value: object) -> Parameter | None:
+        ranked = self._default_first(candidates)
         fitting = (p for p in ranked if arguments.fits(value, p.type))
         return next(fitting, next((p for p in ranked if _is_convertible(value, p)), None))
 
