@@ -135,7 +135,13 @@ class Handshake:
     def _prove_basic(self, token: bytes) -> str:
         if not self._is_tls:
             raise Refused("Basic in clear text")
-        name, dummy, password = token.decode("utf-8", errors="replace").partition(":")
+        try:
+            said = token.decode()
+        except UnicodeDecodeError:
+            said = token.decode(
+                "cp1252", errors="replace"
+            )  # Windows takes the ANSI code page, which is what requests sends
+        name, dummy, password = said.partition(":")
         self.user = self._users.check(name, password)
         if self.user is None:
             raise Refused("wrong name or password")
