@@ -28,6 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Si
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine, facts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.replicas import is_line
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
 
@@ -85,19 +86,11 @@ class Legs:
         return self.spec(machine).replica_server or self.spec(machine).node
 
     def line(self, home: Sheet | None, away: Sheet | None) -> Machine | None:
-        """Return the promoted leg, None when there is none.
-
-        Where both bear the stamps of a way home that was cut off, it is the one that was failed over last.
-        """
-        marked = [
-            (machine, sheet)
-            for machine, sheet in ((self.away, away), (self.home, home))
-            if sheet is not None and stamps.MODE in sheet.stamps
-        ]
-        if len(marked) == 2:
-            over = [one for one in marked if one[1].replication_state in FAILED_OVER]
-            marked = over or [one for one in marked if one[1].mode == PRIMARY] or marked
-        return marked[0][0] if marked else None
+        """Return the promoted leg, None when there is none."""
+        for machine, sheet, its in ((self.away, away, home), (self.home, home, away)):
+            if sheet is not None and stamps.MODE in sheet.stamps and is_line(sheet, its):
+                return machine
+        return None
 
 
 def seen(machine: Machine) -> tuple[Sheet | None, DrError | None]:
