@@ -36,6 +36,7 @@ PRIMARY, REPLICA = "Primary", "Replica"
 REPLICATING, PREPARED, READY = "Replicating", "PreparedForFailover", "ReadyForInitialReplication"
 FAILED_OVER = frozenset({"FailedOver", "FailedOverWaitingCompletion"})
 WAITING_COMPLETION = "FailedOverWaitingCompletion"
+WAITING_FIRST = "WaitingForInitialReplication"
 RESYNCHRONIZE = frozenset({"WaitingForStartResynchronize", "ResynchronizeSuspended", "Error"})
 HALTED = RESYNCHRONIZE | {"Suspended", "UpdateError"}  # it goes on only when it is told to
 ACT_WITHIN_S = 900.0  # the last log of a busy VM is sent, or the changes of a failover are merged, within this

@@ -38,6 +38,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.leg
     REPLICATING,
     RESYNCHRONIZE,
     WAITING_COMPLETION,
+    WAITING_FIRST,
     Legs,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight_acts import Terms
@@ -195,8 +196,8 @@ class _Change:
                 next=f"continue the run that failed it over; or take that back by Stop-VMFailover on {receiver.host}",
             )
         yield take_back(sender)
-        yield resume(receiver, only=frozenset({"Suspended"}))
-        yield resume(sender, only=HALTED)
+        yield resume(receiver, sender, only=frozenset({"Suspended"}))
+        yield resume(sender, receiver)
         yield first_replication(sender)
 
     # --- reversed -----------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ class _Change:
         self.require_relation(other, there)
         if shown.mode == PRIMARY and there.mode == REPLICA:
             yield take_back(line)
-            yield resume(other, only=frozenset({"Suspended"}))
+            yield resume(other, line, only=frozenset({"Suspended"}))
         else:
             yield from self._turn(line, other, shown, there)
         yield first_replication(line)
@@ -309,11 +310,11 @@ def take_back(machine: Machine) -> Step:
     )
 
 
-def resume(machine: Machine, *, only: frozenset[str] = HALTED) -> Step:
+def resume(machine: Machine, peer: Machine, *, only: frozenset[str] = HALTED) -> Step:
     """Return the step that lets a halted replication go on, with a resynchronisation where its state asks for one."""
 
     def act() -> None:
-        resume_now(machine, machine.now())
+        resume_now(machine, machine.last(), peer.now())
 
     return machine.step(
         "resume the replication",
@@ -324,8 +325,9 @@ def resume(machine: Machine, *, only: frozenset[str] = HALTED) -> Step:
     )
 
 
-def resume_now(machine: Machine, sheet: Sheet) -> None:
-    is_due = sheet.replication_state in RESYNCHRONIZE
+def resume_now(machine: Machine, sheet: Sheet, there: Sheet) -> None:
+    """A first replication that halted goes on where it stood: nothing is in step yet that could be compared again."""
+    is_due = sheet.replication_state in RESYNCHRONIZE and there.replication_state != WAITING_FIRST
     machine.act(scripts.RESUME, within_s=both.ACT_WITHIN_S, resynchronize=is_due)
 
 
@@ -380,7 +382,7 @@ def sync(sender: Machine, receiver: Machine, *, within_s: float, is_first: bool 
                 asked.append(sheets[0].read_at_s)
             if is_done(sheets):
                 return True
-            _nudge(sender, sheets[0], told)
+            _nudge(sender, *sheets, told)
             return None
 
         wait_until(look, within_s=within_s, clock=sender.client.clock, every_s=POLL_S)
@@ -403,7 +405,7 @@ def is_in_sync(sender: Sheet, receiver: Sheet) -> bool:
     return is_primary and is_replica and receiver.relation is not None and receiver.relation.last_at_s is not None
 
 
-def _nudge(machine: Machine, sheet: Sheet, told: list[str]) -> None:
+def _nudge(machine: Machine, sheet: Sheet, there: Sheet, told: list[str]) -> None:
     """Let a replication that has halted go on, once for every state it halts in; then it needs a person."""
     state = sheet.replication_state
     if state not in HALTED:
@@ -416,7 +418,7 @@ def _nudge(machine: Machine, sheet: Sheet, told: list[str]) -> None:
             next=f"{_BY_HAND} and the event log Hyper-V-VMMS of {machine.host}, {AGAIN}",
         )
     told.append(state)
-    resume_now(machine, sheet)
+    resume_now(machine, sheet, there)
 
 
 def _authentication(shown: Sheet, there: Sheet) -> str:
