@@ -23,9 +23,26 @@ function Get-DrInstant {
 }
 """
 
+POINTS = (
+    INSTANT
+    + """\
+function Get-DrPoint {
+    param($vm)
+    foreach ($point in @(Get-VMSnapshot -VM $vm)) {
+        [pscustomobject]@{
+            id = [string]$point.Id
+            name = [string]$point.Name
+            type = [string]$point.SnapshotType
+            at = Get-DrInstant -at $point.CreationTime
+        }
+    }
+}
+"""
+)
+
 # One VM, as Sheet in survey.py takes it. -VM goes by the object, so by its Id: names are not unique.
 SHEET = (
-    INSTANT
+    POINTS
     + """\
 function Get-DrAdapter {
     param($vm)
@@ -52,17 +69,6 @@ function Get-DrDisk {
         [pscustomobject]@{
             path = [string]$disk.Path
             size = $size
-        }
-    }
-}
-function Get-DrPoint {
-    param($vm)
-    foreach ($point in @(Get-VMSnapshot -VM $vm)) {
-        [pscustomobject]@{
-            id = [string]$point.Id
-            name = [string]$point.Name
-            type = [string]$point.SnapshotType
-            at = Get-DrInstant -at $point.CreationTime
         }
     }
 }
@@ -234,10 +240,9 @@ foreach ($vm in @(Get-VM)) {
 """,
 )
 
-# Where nothing matches Get-WinEvent fails. The VM is found by its GUID among the event's data: names repeat.
-EVENTS_OF = (
-    INSTANT
-    + """\
+# Where nothing matches Get-WinEvent fails. The VM is found by its GUID among the event's data: names repeat. An account may be
+# allowed to act on VMs and not to read this log: then ``unread`` says so.
+EVENTS_OF = """\
 function Get-DrEvent {
     param($id, $ids, $since, $limit)
     $filter = @{
@@ -248,18 +253,20 @@ function Get-DrEvent {
         $filter.Add('StartTime', [datetime]$since)
     }
     $found = @()
+    $unread = ''
     try {
         $found = @(Get-WinEvent -FilterHashtable $filter -MaxEvents $limit -ErrorAction Stop)
     }
     catch {
         if ([string]$_.FullyQualifiedErrorId -notlike 'NoMatchingEventsFound*') {
-            throw
+            $unread = [string]$_.Exception.Message
         }
     }
+    $events = @()
     foreach ($entry in $found) {
         $data = @($entry.Properties | ForEach-Object { [string]$_.Value })
         if ($data -contains $id) {
-            [pscustomobject]@{
+            $events += [pscustomobject]@{
                 id = [int]$entry.Id
                 at = Get-DrInstant -at $entry.TimeCreated
                 data = $data
@@ -267,17 +274,28 @@ function Get-DrEvent {
             }
         }
     }
+    [pscustomobject]@{
+        events = $events
+        unread = $unread
+    }
 }
 """
-)
 
 EVENTS = Script(
     name="read the events of the VM",
     text="param($p)\n"
+    + POINTS
     + EVENTS_OF
     + """\
+$vm = Get-VM -Id $p.id
+$log = Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit $p.limit
 [pscustomobject]@{
-    events = @(Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit $p.limit)
+    state = [string]$vm.State
+    heartbeat = [string]$vm.Heartbeat
+    uptime_s = [long]$vm.Uptime.TotalSeconds
+    points = @(Get-DrPoint -vm $vm)
+    events = $log.events
+    unread = $log.unread
 }
 """,
 )
@@ -286,15 +304,18 @@ EVENTS = Script(
 GUEST = Script(
     name="look at the guest",
     text="param($p)\n"
+    + INSTANT
     + EVENTS_OF
     + """\
 $vm = Get-VM -Id $p.id
+$log = Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit 100
 [pscustomobject]@{
     state = [string]$vm.State
     status = @($vm.OperationalStatus | ForEach-Object { [string]$_ })
     heartbeat = [string]$vm.Heartbeat
     uptime_s = [long]$vm.Uptime.TotalSeconds
-    events = @(Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit 100)
+    events = $log.events
+    unread = $log.unread
 }
 """,
 )
