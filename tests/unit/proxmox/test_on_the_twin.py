@@ -25,9 +25,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.diagnose import
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.findings import Verdict
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, EventKind, Heartbeat, Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, GuestOutcome, SiteSpec
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import hints, screen
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.hints import Hint
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import screen
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.site import ProxmoxSite
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared import hints
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.hints import Hint
 from ansible_collections.ferragosto.dr.tests.unit.proxmox.conftest import SystemClock
 
 LUCA = Path(__file__).resolve().parents[3] / "clients" / "luca"
@@ -313,18 +314,18 @@ def test_a_screen_leaves_no_console_open(lab, site_of):
     ],
 )
 def test_a_picture_hints_at_what_it_shows(shown, expected):
-    assert hints.hint(pictures.picture(shown, VM)) is expected
+    assert hints.hint(Image, pictures.picture(shown, VM)) is expected
 
 
 @pytest.mark.parametrize(
     ("colour", "expected"), [((0, 0, 0), Hint.BLANK), ((0, 120, 215), Hint.BLANK), ((18, 74, 110), Hint.BLANK)]
 )
 def test_a_picture_with_nothing_on_it_is_blank_whatever_its_colour(colour, expected):
-    assert hints.hint(Image.new("RGB", (640, 480), colour)) is expected
+    assert hints.hint(Image, Image.new("RGB", (640, 480), colour)) is expected
 
 
 def test_a_blue_desktop_with_a_task_bar_is_no_blue_screen():
     desktop = Image.new("RGB", (640, 480), (0, 120, 215))
     desktop.paste((30, 30, 34), (0, 450, 640, 480))
     desktop.paste((255, 255, 255), (20, 20, 120, 60))
-    assert hints.hint(desktop) is Hint.LOGIN
+    assert hints.hint(Image, desktop) is Hint.LOGIN

@@ -13,7 +13,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import D
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Event, EventKind, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import faults, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.hints import WORDS, Hint
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.hints import WORDS, Hint
 
 KINDS = {
     "qmstart": EventKind.POWERED_ON,

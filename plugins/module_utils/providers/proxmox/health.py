@@ -13,7 +13,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import 
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, screen, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import NoSuchVm
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.hints import WORDS, Hint
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.hints import WORDS, Hint
 
 LOOK_EVERY_S = 0.5
 NO_AGENT_S = 20.0  # a guest without an agent counts as up when it ran so long without going off

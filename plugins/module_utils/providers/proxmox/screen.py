@@ -14,14 +14,15 @@ from urllib.parse import quote
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import faults, hints
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import faults
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.hints import Hint
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.rfb import Frame, RfbError, read_frame
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sdk import (
     require_pillow,
     require_websocket,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared import hints
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.hints import Hint
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 
 WITHIN_S = 10.0
@@ -48,7 +49,7 @@ def look(client: Client, vm: Vm, *, within_s: float = WITHIN_S) -> Screen:
     picture.save(png, "PNG")
     return Screen(
         png=png.getvalue(),
-        hint=hints.hint(picture),
+        hint=hints.hint(image, picture),
         width=frame.width,
         height=frame.height,
         digest=hash(frame.pixels),

@@ -19,8 +19,6 @@ import typing as t
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sdk import require_pillow
-
 EDGE = 6  # pixels of a border
 TEXT_DIFFERS = 60  # of 255: so far is text from its background
 _BINS = 32  # shades per colour that count as one
@@ -56,9 +54,9 @@ class Look:
     is_coloured: bool  # the text has a colour of its own besides grey and white
 
 
-def hint(picture: t.Any) -> Hint:
-    """Return what the picture (Pillow, RGB) hints at."""
-    seen = measure(picture)
+def hint(image: t.Any, picture: t.Any) -> Hint:
+    """Return what the picture (RGB) hints at. ``image`` is Pillow's module, which providers import."""
+    seen = measure(image, picture)
     red, green, blue = seen.background
     if seen.text_share < 0.0005 and seen.background_share > 0.999:
         return Hint.BLANK
@@ -72,8 +70,7 @@ def hint(picture: t.Any) -> Hint:
     return Hint.PANIC if is_dense and not seen.is_coloured else Hint.BOOT
 
 
-def measure(picture: t.Any) -> Look:
-    image = require_pillow()
+def measure(image: t.Any, picture: t.Any) -> Look:
     rgb = picture.convert("RGB")
     width, height = rgb.size
     background, share = _background(rgb)
