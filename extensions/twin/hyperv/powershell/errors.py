@@ -54,6 +54,7 @@ class PowerShellError(Exception):
         self.target = target
         self.is_terminating = is_terminating
         self.inner = inner
+        self.ends_script = False  # throw, or -ErrorAction Stop: no preference lets the script go on
         self.line = 0
         self.text = ""
 

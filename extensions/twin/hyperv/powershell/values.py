@@ -20,6 +20,19 @@ from collections.abc import Iterable, Iterator, Mapping
 CUSTOM_OBJECT = "System.Management.Automation.PSCustomObject"
 
 
+class _Nothing:
+    """AutomationNull: what a command without output leaves; like $null, but of no elements in a pipeline."""
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOTHING: t.Final = _Nothing()
+
+
 class Int64(int):
     """A [long]; a plain int is an [int] as long as it fits into 32 bits."""
 

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a PowerShell process is: its context, its console, what stops it; and what a cmdlet sees of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import typing as t
+
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import local_zone
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import (
+    PowerShellError,
+    SimulatorError,
+    Stopped,
+)
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import Scope
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import (
+    ByteStream,
+    Encoding,
+    TextReader,
+    TextWriter,
+)
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import HostZone
+
+_PREFERENCES = {
+    "ErrorActionPreference": "Continue",
+    "ProgressPreference": "Continue",
+    "WarningPreference": "Continue",
+    "VerbosePreference": "SilentlyContinue",
+    "DebugPreference": "SilentlyContinue",
+    "InformationPreference": "SilentlyContinue",
+    "ConfirmPreference": "High",
+    "WhatIfPreference": False,
+}
+
+
+class Console:
+    """The three standard streams of a process and their code pages."""
+
+    def __init__(self, stdin: bytes = b"", code_page: int = 437) -> None:
+        self.stdin = ByteStream(stdin)
+        self.input_encoding = Encoding(code_page)
+        self.output_encoding = Encoding(code_page)
+        self._out = bytearray()
+        self._err = bytearray()
+
+    @property
+    def out(self) -> bytes:
+        return bytes(self._out)
+
+    @property
+    def err(self) -> bytes:
+        return bytes(self._err)
+
+    def reader(self) -> TextReader:
+        return TextReader(self.stdin, self.input_encoding)
+
+    def writer(self) -> TextWriter:
+        return TextWriter(self.write)
+
+    def error_writer(self) -> TextWriter:
+        return TextWriter(self.write_error)
+
+    def write(self, text: str) -> None:
+        self._out += self.output_encoding.encode(text)
+
+    def write_error(self, text: str) -> None:
+        self._err += self.output_encoding.encode(text)
+
+
+class Process:
+    """One powershell.exe: everything in it that all scopes share."""
+
+    def __init__(self, context: t.Any, console: Console | None = None, stop: threading.Event | None = None) -> None:
+        self.context = context
+        self.console = console or Console()
+        self.stop = stop or threading.Event()
+        self.errors: list[PowerShellError] = []  # what went to the error stream
+        self.is_well = True  # $? of the last statement, which becomes the exit code
+        self.assigned: set[str] = {name.casefold() for name in (*_PREFERENCES, "Matches")}
+        self.globals = Scope()
+        for name, value in _PREFERENCES.items():
+            self.globals.set(name, value)
+
+    @property
+    def zone(self) -> HostZone:
+        return local_zone(self.context)
+
+    def now(self) -> dt.datetime:
+        """The host's clock, in UTC."""
+        return dt.datetime.fromtimestamp(self.context.now_s(), dt.UTC)
+
+    @property
+    def host_name(self) -> str:
+        """The computer name, as [Environment]::MachineName gives it."""
+        name = getattr(self.context, "host_name", None) or getattr(getattr(self.context, "host", None), "name", None)
+        if not isinstance(name, str):
+            raise SimulatorError("the context does not know the host's name")
+        return name.partition(".")[0].upper()
+
+    def check(self) -> None:
+        """Raise Stopped once the process was ended from outside."""
+        if self.stop.is_set():
+            raise Stopped("the process was ended")
+
+    def sleep(self, seconds: float) -> None:
+        """Really sleep, but no longer than the process lives."""
+        self.stop.wait(seconds)
+        self.check()
+
+
+class Caller:
+    """What one call of a cmdlet sees of the session: registry.Session, and the process behind it."""
+
+    def __init__(self, process: Process, scope: Scope) -> None:
+        self.process = process
+        self._scope = scope
+
+    @property
+    def context(self) -> t.Any:
+        return self.process.context
+
+    @property
+    def stop(self) -> threading.Event:
+        return self.process.stop
+
+    def variable(self, name: str) -> object:
+        return self._scope.find(name)[1]
+
+    def write_host(self, text: str) -> None:
+        self.process.console.write(text + "\r\n")
+
+    def sleep(self, seconds: float) -> None:
+        self.process.sleep(seconds)
