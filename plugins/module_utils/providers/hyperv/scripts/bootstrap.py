@@ -27,7 +27,8 @@ $answer = [ordered]@{
 }
 try {
     $reader = New-Object -TypeName System.IO.StreamReader -ArgumentList ([Console]::OpenStandardInput()), $utf8
-    $job = ConvertFrom-Json -InputObject $reader.ReadToEnd()
+    $text = $reader.ReadToEnd()
+    $job = ConvertFrom-Json -InputObject $text
     $block = [ScriptBlock]::Create($job.script)
     $answer.data = & $block $job.parameters
     $answer.ok = $true
