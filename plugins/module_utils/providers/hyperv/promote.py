@@ -41,6 +41,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
 
 FAIL_OVER_WITHIN_S = 300.0  # the chosen point's differences are merged on some releases before the answer comes
+BOOT_ROUNDED_S = 1.0  # uptime is told in whole seconds
 # From these on the promotion is complete: nothing of it may touch the copy again.
 PAST = frozenset({Phase.FAILOVER, Phase.MIGRATING, Phase.FAILBACK, Phase.COMMITTED})
 
@@ -207,7 +208,8 @@ class Promotion:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.health import await_guest
 
         sheet = self.machine.last()
-        since_s = power.booted_at_s(sheet) or sheet.read_at_s  # crashes before this boot are another guest's
+        booted_at_s = power.booted_at_s(sheet) or sheet.read_at_s
+        since_s = booted_at_s - BOOT_ROUNDED_S  # crashes before this boot are another guest's
         wait = await_guest(self.machine.client, self.machine.vm(sheet), within_s=self.guest_within_s, since_s=since_s)
         if wait.outcome is GuestOutcome.ALIVE:
             return

@@ -28,7 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.sur
 
 # "" of every stamp, for a VM that is a plain one again.
 NONE_OF_OURS = {**dict.fromkeys(stamps.ALL, ""), power.MARK: ""}
-HOLD = ("Suspended", "Disabled", "")  # of the original's replication before: then nothing is resumed
+SUSPENDED = "Suspended"  # by a person, when it was so before the promotion
 
 
 def undo_promotion(ends: Ends, pair: Pair, former: Former, *, run_id: str) -> Iterator[Step]:
@@ -53,7 +53,7 @@ def undo_promotion(ends: Ends, pair: Pair, former: Former, *, run_id: str) -> It
             lambda sheet: keepsake.on_adapters(sheet.switches(), kept.nics if kept is not None else {}),
             next=f"set the NICs of {machine.target} as they were (Settings), {AGAIN}",
         )
-    if other is not None and (kept is None or kept.home.replication not in HOLD[:1]):
+    if other is not None and (kept is None or kept.home.replication != SUSPENDED):
         yield resume_step(original)
     if start.stamps.get(stamps.RUN) == run_id:
         yield forget_step(machine, kept, name="take the stamps off")
