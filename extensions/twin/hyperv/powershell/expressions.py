@@ -9,7 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import casts, members, operators, statics
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import (
+    casts,
+    members,
+    methods,
+    operators,
+    statics,
+)
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import is_true, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import Frame
@@ -184,7 +190,7 @@ class Evaluator(ABC):
             return statics.call(self._static(node), node.name, arguments, self.process)
         target = self.value(node.target, frame)
         arguments = [self.value(one, frame) for one in node.arguments]
-        return members.call(target, node.name, arguments, self.process.zone)
+        return methods.call(target, node.name, arguments, self.process.zone)
 
     @staticmethod
     def _static(node: Member | Call) -> str:

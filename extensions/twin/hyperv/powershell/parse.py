@@ -26,7 +26,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes i
     Member,
     Parameter,
     Pipeline,
-    Place,
     Script,
     Statement,
     Try,

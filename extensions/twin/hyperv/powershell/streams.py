@@ -53,15 +53,18 @@ class Encoding:
         return self.decode(data)
 
 
-class ByteStream:
-    """A stream of bytes to read, once."""
+Input: t.TypeAlias = "bytes | Callable[[], bytes]"
 
-    def __init__(self, data: bytes) -> None:
+
+class ByteStream:
+    """A stream of bytes to read, once; a function is called at the first reading and may wait for them."""
+
+    def __init__(self, data: Input) -> None:
         self._data = data
 
     def take(self) -> bytes:
         data, self._data = self._data, b""
-        return data
+        return data() if callable(data) else data
 
     def methods(self) -> _Methods:
         return {"close": _nothing, "dispose": _nothing}
