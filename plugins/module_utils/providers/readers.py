@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, Progress, Reader, SiteSpec
 
-PROVIDERS = ("vsphere", "proxmox")
+PROVIDERS = ("vsphere", "proxmox", "hyperv")
 
 
 def open_reader(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Reader:
@@ -23,6 +23,10 @@ def open_reader(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Reader:
             from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.reader import ProxmoxReader
 
             return ProxmoxReader(spec, clock=clock, progress=progress)
+        case "hyperv":
+            from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.reader import HypervReader
+
+            return HypervReader(spec, clock=clock, progress=progress)
         case _:
             raise unknown_provider(spec)
 

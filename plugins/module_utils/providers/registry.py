@@ -21,5 +21,9 @@ def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
             from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.site import ProxmoxSite
 
             return ProxmoxSite(spec, clock=clock, progress=progress)
+        case "hyperv":
+            from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.site import HypervSite
+
+            return HypervSite(spec, clock=clock, progress=progress)
         case _:
             raise unknown_provider(spec)
