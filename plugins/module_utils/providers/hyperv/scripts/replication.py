@@ -113,7 +113,7 @@ FAIL_OVER = _act(
 )
 
 CANCEL = _act(
-    "cancel the failover",
+    "stop the failover",
     "Stop-VMFailover -VM $vm\n",
     "Stop-VMFailover -VM $p.id",
 )
