@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
@@ -96,6 +97,13 @@ def pve_ssh_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxmoxLab
         yield lab
 
 
+@pytest.fixture(scope="session")
+def hv_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HypervLab]:
+    """The clinic on two Hyper-V hosts."""
+    with HypervLab.start(CLINIC, timing=Timing.fast(), state_dir=tmp_path_factory.mktemp("hv")) as lab:
+        yield lab
+
+
 AnyBench = t.TypeVar("AnyBench", bound=Bench)
 
 
@@ -119,3 +127,8 @@ def pve(pve_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> 
 @pytest.fixture
 def pve_ssh(pve_ssh_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
     yield from _judged(PveBench, pve_ssh_lab, tmp_path, request)
+
+
+@pytest.fixture
+def hv(hv_lab: HypervLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    yield from _judged(Bench, hv_lab, tmp_path, request)

@@ -46,9 +46,11 @@ WAYS = {
     "clone": Way("pve_ssh_lab", "clone", "recovered_home"),
     "in_place": Way("pve_ssh_lab", "in_place", "recovered_on_replica"),
     "in_place, then home": Way("pve_ssh_lab", "in_place", "recovered_home", EVIDENCE, sampled=3),
+    "failover": Way("hv_lab", "auto", "recovered_on_replica", sampled=3),
+    "failover, then home": Way("hv_lab", "auto", "recovered_home", EVIDENCE),
 }
 _UNDISTURBED: dict[str, dict[str, t.Any]] = {}  # by way: told once per worker
-UNDONE = ("clone", "in_place")  # of vSphere by its playbook: test_resume_after_kill.py
+UNDONE = ("clone", "in_place", "failover")  # of vSphere by its playbook: test_resume_after_kill.py
 
 
 class Tale(Bench):
@@ -79,6 +81,7 @@ class Tale(Bench):
     def faults(self) -> list[str]:
         """Say what must not be after any telling, however it was cut."""
         found = [f"two live copies: {violation}" for violation in self.control.violations()]
+        found += [f"our own mistake: {mishap}" for mishap in self.platform.mishaps()]
         allowed = {kind for kind in self.orders.accept if kind == "original_overwritten"}
         found += [f"accident: {one}" for one in self.control.accidents() if one["kind"] not in allowed]
         if not self.done("journal_info")["chain"]["is_intact"]:
