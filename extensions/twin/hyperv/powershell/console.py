@@ -24,6 +24,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import Exited, Flow
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.interpreter import Interpreter
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Console, Process
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import Input
 
 SIMULATOR_EXIT_CODE = 70
 STOPPED_EXIT_CODE = 0xC000013A  # STATUS_CONTROL_C_EXIT: what a process ends with that was ended from outside
@@ -55,11 +56,11 @@ class _Start:
 
 
 def run_powershell(
-    context: t.Any, argv: Sequence[str], stdin: bytes = b"", *, stop: threading.Event, code_page: int = 437
+    context: t.Any, argv: Sequence[str], stdin: Input = b"", *, stop: threading.Event, code_page: int = 437
 ) -> Outcome:
     """Run powershell.exe to its end in a context: the fleet, the host, the user, the culture, the clock.
 
-    `code_page` is the console's, as the shell was opened with. A SimulatorError ends the process and goes to
+    `stdin` may be a function that waits for the input's end. `code_page` is the console's, as the shell was opened with. A SimulatorError ends the process and goes to
     `context.report`; it is raised where the context has no such hook, so that it is never overlooked.
     """
     console = Console(stdin, code_page)
@@ -74,6 +75,8 @@ def run_powershell(
     except SimulatorError as refusal:
         return _reported(context, console, refusal)
     except Exception as bug:  # noqa: BLE001 - whatever breaks in the twin is the twin's failure, not the script's
+        if stop.is_set():  # what waited for a client that has gone
+            return Outcome(console.out, console.err, STOPPED_EXIT_CODE)
         error = SimulatorError(f"the twin broke: {type(bug).__name__}: {bug}")
         error.__cause__ = bug
         return _reported(context, console, error)

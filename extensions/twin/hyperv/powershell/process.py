@@ -20,6 +20,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import (
     ByteStream,
     Encoding,
+    Input,
     TextReader,
     TextWriter,
 )
@@ -40,7 +41,7 @@ _PREFERENCES = {
 class Console:
     """The three standard streams of a process and their code pages."""
 
-    def __init__(self, stdin: bytes = b"", code_page: int = 437) -> None:
+    def __init__(self, stdin: Input = b"", code_page: int = 437) -> None:
         self.stdin = ByteStream(stdin)
         self.input_encoding = Encoding(code_page)
         self.output_encoding = Encoding(code_page)
@@ -107,9 +108,19 @@ class Process:
             raise Stopped("the process was ended")
 
     def sleep(self, seconds: float) -> None:
-        """Really sleep, but no longer than the process lives."""
-        self.stop.wait(seconds)
+        """Let this time pass, the context's where it has a `sleep` of its own, but no longer than the process lives."""
+        own = getattr(self.context, "sleep", None)
+        if callable(own):
+            own(seconds)
+        else:
+            self.stop.wait(seconds)
         self.check()
+
+    def called(self, cmdlet: str, is_what_if: bool) -> None:
+        """Tell a context that counts them of one call of a cmdlet."""
+        count = getattr(self.context, "called", None)
+        if callable(count):
+            count(cmdlet, is_what_if)
 
 
 class Caller:
