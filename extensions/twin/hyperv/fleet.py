@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import typing as t
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -34,6 +33,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.world import Unknow
 _LONGEST_S = 0.2  # of one wait by the wall clock: a session that is stopped must end soon
 _UPTIME_OF_HOSTS_S = 90 * 86400.0
 _GIB = 2**30
+_WINDOW_S = 12 * 3600.0  # of the replication's health, which the hosts keep by default
 
 
 def thumbprint_of(host: str) -> str:
@@ -233,7 +233,8 @@ class Fleet:
                     last_replication_s=at_s,
                     last_applied_s=at_s if mode == "Replica" else None,
                     last_type="Regular",
-                    monitoring_since_s=at_s,
+                    monitoring_since_s=at_s - _WINDOW_S,
+                    successes=int(_WINDOW_S / frequency_s),
                     next_cycle_s=max(self.now_s(), at_s + frequency_s),
                 )
             relation = Relation(machine, replica, runs_by_itself=runs_by_itself)

@@ -45,9 +45,8 @@ class Replicating:
                     continue
                 if end.task_ends_at_s is not None and end.task_ends_at_s <= now_s:
                     self._end_task(relation, machine, end)
-                elif relation.runs_by_itself and end.mode == "Primary" and end.state == "Replicating":
-                    if end.next_cycle_s <= now_s:
-                        self.cycle(relation)
+                elif self._cycles(relation, end) and end.next_cycle_s <= now_s:
+                    self.cycle(relation)
 
     def next_due_s(self) -> float | None:
         due: list[float] = []
@@ -58,9 +57,12 @@ class Replicating:
                     continue
                 if end.task_ends_at_s is not None:
                     due.append(end.task_ends_at_s)
-                elif relation.runs_by_itself and end.mode == "Primary" and end.state == "Replicating":
+                elif self._cycles(relation, end):
                     due.append(end.next_cycle_s)
         return min(due, default=None)
+
+    def _cycles(self, relation: Relation, end: Endpoint) -> bool:
+        return relation.runs_by_itself and end.mode == "Primary" and end.state == "Replicating"
 
     def cycle(self, relation: Relation) -> bool:
         """Let the primary send what was written since the last log; False where nothing was applied."""
