@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,12 +79,12 @@ class Command:
         with self._turn:
             if self._is_told:
                 raise no_such_command()
-            left_s = timeout_s
+            until_s = time.monotonic() + timeout_s
             while not self._unread and self._outcome is None:
+                left_s = until_s - time.monotonic()
                 if left_s <= 0 or is_gone():
                     return None
                 self._turn.wait(min(_GLANCE_S, left_s))
-                left_s -= _GLANCE_S
             if self._is_aborted:
                 raise aborted()
             pieces = self._take(room)

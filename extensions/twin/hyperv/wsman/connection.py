@@ -207,8 +207,10 @@ class Connection(BaseHTTPRequestHandler):
         """Whether the client has left, or the host: nothing but its end can come from a client that waits."""
         if not self.server.is_open():
             return True
+        line = select.poll()  # select itself knows no descriptor above 1023
         try:
-            return bool(select.select([self.connection], [], [], 0)[0])
+            line.register(self.connection, select.POLLIN)
+            return bool(line.poll(0))
         except (OSError, ValueError):
             return True
 

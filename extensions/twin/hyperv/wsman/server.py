@@ -68,7 +68,9 @@ class Server:
         self.name, self.faults, self.limits = name, faults or Faults(), limits or Limits()
         self.users = Users(name, users, keytab)
         self.calls: Counter[str] = Counter()
-        self.failures: list[BaseException] = []  # what an executor raised: a bug of the twin, or of a script
+        self.failures: list[
+            BaseException
+        ] = []  # what broke: an executor's exception is a bug of the twin, or of a script
         self._tell, self._lock = count, threading.Lock()
         self._tls, self._is_open = tls, False
         self.shells = Shells(name, executor, self.limits, self.failures.append, now_s)
@@ -174,6 +176,10 @@ class Server:
             self._connections.add(thread)
         try:
             Connection(connection, self._host)
+        except (OSError, EOFError):
+            raise  # the client left, or the line was cut
+        except Exception as broken:  # noqa: BLE001  (kept for the lab; the client sees its connection end)
+            self.failures.append(broken)
         finally:
             with self._lock:
                 self._connections.discard(thread)

@@ -85,12 +85,17 @@ class Service:
         return soap.answer(call, body, "x", "rsp")
 
     def _shown(self, shell: Shell) -> str:
-        now_s = self.shells.now_s()
-        name = f"<rsp:Name>{text(shell.name)}</rsp:Name>" if shell.name else ""
+        now_s, folder = self.shells.now_s(), shell.working_directory
+        named = "".join(
+            f'<rsp:Variable Name="{text(name)}">{text(value)}</rsp:Variable>'
+            for name, value in shell.environment.items()
+        )
+        set_by_client = f"<rsp:WorkingDirectory>{text(folder)}</rsp:WorkingDirectory>" if folder else ""
+        set_by_client += f"<rsp:Environment>{named}</rsp:Environment>" if named else ""
         return (
-            f'<rsp:Shell xmlns:rsp="{soap.SHELL}"><rsp:ShellId>{text(shell.id)}</rsp:ShellId>{name}'
+            f'<rsp:Shell xmlns:rsp="{soap.SHELL}"><rsp:ShellId>{text(shell.id)}</rsp:ShellId>'
             f"<rsp:ResourceUri>{soap.CMD}</rsp:ResourceUri><rsp:Owner>{text(shell.owner)}</rsp:Owner>"
-            f"<rsp:ClientIP>127.0.0.1</rsp:ClientIP><rsp:IdleTimeOut>PT{shell.idle_s:.3f}S</rsp:IdleTimeOut>"
+            f"<rsp:ClientIP>127.0.0.1</rsp:ClientIP>{set_by_client}<rsp:IdleTimeOut>PT{shell.idle_s:.3f}S</rsp:IdleTimeOut>"
             f"<rsp:InputStreams>{text(shell.input_streams)}</rsp:InputStreams>"
             f"<rsp:OutputStreams>{text(shell.output_streams)}</rsp:OutputStreams>"
             f"<rsp:ShellRunTime>{_duration(now_s - shell.created_s)}</rsp:ShellRunTime>"

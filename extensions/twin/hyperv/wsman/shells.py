@@ -56,7 +56,6 @@ class Shell:
     has_profile: bool = True
     working_directory: str = ""
     environment: dict[str, str] = field(default_factory=dict)
-    name: str = ""
     input_streams: str = "stdin"
     output_streams: str = "stdout stderr"
     commands: dict[str, Command] = field(default_factory=dict)
@@ -102,7 +101,6 @@ class Shells:
                 node.get("Name", ""): node.text or ""
                 for node in call.body.iterfind("rsp:Shell/rsp:Environment/rsp:Variable", _RSP)
             },
-            name=call.text("rsp:Shell/rsp:Name"),
             input_streams=call.text("rsp:Shell/rsp:InputStreams", "stdin"),
             output_streams=call.text("rsp:Shell/rsp:OutputStreams", "stdout stderr"),
         )
@@ -172,14 +170,14 @@ class Shells:
     def terminate(self, shell: Shell, command: Command) -> None:
         with self._lock:
             shell.commands.pop(command.id, None)
-            self._ended.append(command)
+            self._ended = [*(c for c in self._ended if c.is_alive), command]
         command.terminate()
 
     def delete(self, shell: Shell) -> None:
         with self._lock:
             self._shells.pop(shell.id, None)
             commands = list(shell.commands.values())
-            self._ended = [c for c in self._ended if c.is_alive] + commands
+            self._ended = [*(c for c in self._ended if c.is_alive), *commands]
         for command in commands:
             command.terminate()
 

@@ -98,7 +98,7 @@ def read_envelope(content: bytes) -> Envelope:
         to=said["a:To"],
         shell_id=selectors.get("ShellId", "").upper(),
         timeout_s=timeout_s,
-        max_bytes=int(said["w:MaxEnvelopeSize"] or 153600),
+        max_bytes=int(said["w:MaxEnvelopeSize"]) if said["w:MaxEnvelopeSize"].isdigit() else 153600,
         options={o.get("Name", ""): o.text or "" for o in header.findall("w:OptionSet/w:Option", NAMESPACES)},
         body=body,
     )

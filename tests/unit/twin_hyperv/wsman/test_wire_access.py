@@ -6,19 +6,28 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pypsrp.exceptions
 import pytest
 import requests
+import spnego
+from pypsrp.encryption import WinRMEncryption
+from spnego.exceptions import SpnegoError
 from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSManFaultError
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.negotiate import Ways
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.users import User
+from ansible_collections.ferragosto.dr.extensions.twin.loopback import Listener
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import (
     ALL_WAYS,
     ANNA,
@@ -28,6 +37,7 @@ from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit imp
     LUCA,
     door,
     once,
+    run,
 )
 
 
@@ -232,3 +242,88 @@ def test_a_token_of_another_scheme_or_of_nonsense_is_refused(tmp_path):
         for said in ("Digest abc", "Negotiate !!", "Negotiate YWJj", "Basic bHVjYTp4"):
             answer = requests.post(host.server.url, headers={"Authorization": said}, timeout=5)
             assert answer.status_code == 401, said
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_nothing_is_readable_on_the_line(tmp_path, is_tls):
+    """A listener between client and host sees neither what is run nor what it says."""
+    with door(tmp_path, is_tls=is_tls) as host, overheard(host.server.port) as (port, heard):
+        client = host.winrm()
+        client.transport.endpoint = client.transport.endpoint.replace(str(host.server.port), str(port))
+        assert once(client, "echo", "streng", "geheim") == b"streng geheim\r\n"
+        assert len(heard) > 3000
+        for word in (b"geheim", b"Z2VoZWlt", b"ShellId", b"Envelope"):
+            assert word not in heard
+        assert (b"HTTP-SPNEGO-session-encrypted" in heard) is not is_tls
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("text", ["short", "a long answer 日本 " * 3000])
+def test_credssp_is_accepted_and_encrypts_whatever_the_length(tmp_path, is_tls, text):
+    """pywinrm needs requests-credssp for it; this is pyspnego's own client, with pypsrp's message encryption."""
+    with door(tmp_path, is_tls=is_tls, ways=Ways(offers=("Negotiate", "CredSSP")), allows_unencrypted=True) as host:
+        with requests.Session() as session:
+            session.trust_env, session.verify = False, host.ca_path
+            context = spnego.client(LUCA.name, LUCA.password, protocol="credssp")
+            sealed = WinRMEncryption(context, WinRMEncryption.CREDSSP)
+            assert agree(session, host.server.url, context) == 200
+            client: Any = host.winrm()
+            client.transport.send_message = lambda message: send_sealed(session, host.server.url, sealed, message)
+            with host.shell(client) as (client, shell):
+                assert run(client, shell, "cat", stdin=text.encode())[0].decode() == text
+        assert host.processes.begun[0].user == "luca"
+
+
+def test_credssp_with_a_wrong_password_is_refused(tmp_path):
+    with door(tmp_path, ways=Ways(offers=("CredSSP",))) as host, requests.Session() as session:
+        context = spnego.client(LUCA.name, "wrong", protocol="credssp")
+        with pytest.raises(SpnegoError):
+            agree(session, host.server.url, context)
+        assert requests.post(host.server.url, timeout=5).headers["WWW-Authenticate"] == "CredSSP"
+
+
+def agree(session, url, context):
+    """Exchange tokens until the client's side is done; returns the last status."""
+    token = context.step()
+    while True:
+        said = {"Authorization": f"CredSSP {base64.b64encode(token).decode()}"}
+        answer = session.post(url, headers=said, timeout=5)
+        given = answer.headers.get("WWW-Authenticate", "").partition(" ")[2]
+        if not given:
+            return answer.status_code
+        token = context.step(base64.b64decode(given))
+
+
+def send_sealed(session, url, sealed, message):
+    kind, body = sealed.wrap_message(message.encode())
+    kind = f'{kind};protocol="{sealed.protocol}";boundary="Encrypted Boundary"'
+    answer = session.post(url, body, headers={"Content-Type": kind}, timeout=5)
+    assert answer.status_code == 200
+    return sealed.unwrap_message(answer.content, "Encrypted Boundary")
+
+
+@contextlib.contextmanager
+def overheard(port):
+    """Stand between a client and a host; yields the port to go to, and all that passes."""
+    heard = bytearray()
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                heard.extend(data)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(client: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as host:
+            back = threading.Thread(target=pass_on, args=(host, client), daemon=True)
+            back.start()
+            pass_on(client, host)
+            back.join(5)
+
+    listener = Listener(serve, name="overheard")
+    listener.open()
+    try:
+        yield listener.port, heard
+    finally:
+        listener.end()

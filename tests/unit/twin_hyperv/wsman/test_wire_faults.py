@@ -13,7 +13,6 @@ import pytest
 import requests
 from pypsrp.exceptions import WSManFaultError as PypsrpFault
 from winrm.exceptions import WinRMTransportError, WSManFaultError
-from winrm.protocol import Protocol
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import BadFault, Faults
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.server import Server
@@ -21,7 +20,7 @@ from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.test_wire_sh
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import (
     ANNA,
     EVERYBODY,
-    LUCA,
+    Door,
     Processes,
     begin,
     door,
@@ -247,18 +246,16 @@ def test_a_plan_that_cannot_be_meant_is_refused_whole(row, why):
     assert plan.rows() == []
 
 
-def test_the_end_of_a_host_says_what_did_not_end(monkeypatch):
+def test_the_end_of_a_host_says_what_did_not_end(monkeypatch, tmp_path):
     def deaf(request):
         held.wait(10)
         raise RuntimeError("late")
 
     held = threading.Event()
     monkeypatch.setattr("ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.server.END_S", 0.2)
-    server = Server("hv-deaf", deaf, EVERYBODY, allows_unencrypted=True)
+    server = Server("hv-deaf", deaf, EVERYBODY)
     server.open()
-    client = Protocol(
-        server.url, transport="ntlm", username=LUCA.name, password=LUCA.password, proxy=None, ca_trust_path=None
-    )
+    client = Door(server, Processes(), tmp_path).winrm()
     client.run_command(client.open_shell(), "x")
     with pytest.raises(RuntimeError, match="hv-deaf did not come to its end"):
         server.end()

@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from typing import Any
 
 import pytest
+import requests
 from pypsrp.exceptions import WSManFaultError as PypsrpFault
 from pypsrp.powershell import RunspacePool
 from pypsrp.shell import Process, SignalCode, WinRS
@@ -55,7 +57,7 @@ def test_a_warm_shell_costs_four_requests_a_process(tmp_path):
 
 
 def test_requests_are_told_by_their_kind(tmp_path):
-    told = []
+    told: list[str] = []
     with door(tmp_path, count=told.append) as host, host.shell() as (client, shell):
         run(client, shell, "cat")
     kinds = ["Authenticate"] * 3 + ["Create", "Command", "Send", "Receive", "Signal", "Delete"]
@@ -342,6 +344,17 @@ def test_what_the_twin_does_not_serve_is_refused_with_a_fault(tmp_path):
         assert refused.value.code == 2150858767
 
 
+def test_a_bug_of_the_service_itself_is_kept_for_the_lab(tmp_path, monkeypatch):
+    with door(tmp_path) as host, host.shell() as (client, shell):
+        monkeypatch.setattr(host.server.shells, "start", lambda shell, call: 1 // 0)
+        with pytest.raises(requests.ConnectionError):
+            begin(client, shell, "echo")
+        monkeypatch.undo()
+        assert [type(failure) for failure in host.server.failures] == [ZeroDivisionError]
+        client.transport.close_session()
+        client.transport.encryption = None
+
+
 def test_text_that_is_no_envelope_is_refused_with_a_fault(tmp_path):
     with door(tmp_path) as host:
         client = host.winrm()
@@ -353,11 +366,16 @@ def test_text_that_is_no_envelope_is_refused_with_a_fault(tmp_path):
 
 
 def test_a_shell_tells_about_itself(tmp_path):
-    options = {"name": "dr", "codepage": 65001, "no_profile": True, "idle_time_out": 120}
-    with door(tmp_path) as host, host.pypsrp(user=ANNA) as client, WinRS(client.wsman, **options) as shell:
+    with door(tmp_path) as host, host.pypsrp(user=ANNA) as client:
+        shell: Any = WinRS(
+            client.wsman, codepage=65001, idle_time_out=120, environment={"a<b": '"1"'}, working_directory="C:\\dr & co"
+        )
+        shell.open()
         assert (shell.owner, shell.client_ip, shell.idle_time_out) == ("CORP\\anna", "127.0.0.1", "PT120.000S")
         told = shell._get_shell()
-        assert (told["ShellId"], told["Name"], told["Owner"]) == (shell.id, "dr", "CORP\\anna")
+        assert (told["ShellId"], told["Owner"], told["WorkingDirectory"]) == (shell.id, "CORP\\anna", "C:\\dr & co")
+        assert host.server.shells.all()[0].environment == {"a<b": '"1"'}
+        shell.close()
 
 
 def run_without_input(client, shell, command):
