@@ -63,8 +63,6 @@ class Effects:
     def _undo_failover(self, call: Call) -> float:
         machine, end = call.machine, _end(call.machine)
         self._fleet.powers.turn_off(machine)
-        if machine.state == "Saved":
-            self._fleet.powers.drop_saved_state(machine)
         kept = self._fleet.copy(machine).points.pop(BEFORE_FAILOVER)
         self._fleet.world.overwritten(machine.copy_id, kept, "failover cancelled: what was written since is discarded")
         end.failed_over_type, end.is_planned = "None", False

@@ -87,6 +87,7 @@ class Machine:
     crash_events: tuple[int, ...] = (18590,)
     endpoint: Endpoint | None = None  # None: replication is not enabled
     is_shutdown_asked: bool = False
+    refuses_power_off: bool = False  # its worker process hangs: neither its guest nor its host can end it
 
     @property
     def key(self) -> str:

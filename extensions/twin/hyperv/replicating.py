@@ -115,13 +115,9 @@ class Replicating:
 
     # --- points ------------------------------------------------------------------------------------------------------
 
-    def point_name(self, machine: Machine, at_s: float) -> str:
-        moment = dt.datetime.fromtimestamp(at_s, dt.UTC)
-        return f"{machine.name} - ({moment:%m/%d/%Y} - {moment:%H:%M:%S})"
-
     def make_point(self, replica: Machine, kind: str) -> Checkpoint:
         now_s = self._fleet.now_s()
-        point = Checkpoint(uuid.uuid4(), self.point_name(replica, now_s), kind, now_s)
+        point = Checkpoint(uuid.uuid4(), point_name(replica, now_s), kind, now_s)
         replica.checkpoints.append(point)
         self._fleet.world.point_made(replica.copy_id, point.key)
         return point
@@ -195,6 +191,12 @@ class Replicating:
         """Give what a failover to a point, or to the newest log, brings."""
         copy = self._fleet.copy(machine)
         return copy.data if point is None else copy.points[point.key]
+
+
+def point_name(machine: Machine, at_s: float) -> str:
+    """Name a recovery point as Hyper-V does, after its VM and its moment."""
+    moment = dt.datetime.fromtimestamp(at_s, dt.UTC)
+    return f"{machine.name} - ({moment:%m/%d/%Y} - {moment:%H:%M:%S})"
 
 
 def _end(machine: Machine) -> Endpoint:
