@@ -155,10 +155,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{id})",
         'Fehler beim Herunterfahren von "{vm}": Das Gerät ist nicht einsatzbereit. (0x80070015). (ID {id})',
     ),
-    "no_turn_off": (
-        "'{vm}' failed to turn off. (Virtual machine ID {id})",
-        'Fehler beim Ausschalten von "{vm}". (ID {id})',
-    ),
     "worker_hung": (
         "'{vm}' failed to stop: The operation timed out. (0x800705B4). (Virtual machine ID {id})",
         'Fehler beim Beenden von "{vm}": Der Vorgang hat das Zeitlimit überschritten. (0x800705B4). (ID {id})',
