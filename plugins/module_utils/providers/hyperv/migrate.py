@@ -21,6 +21,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Gu
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import (
+    edition,
     keepsake,
     power,
     preflight_acts,
@@ -51,10 +52,6 @@ MIGRATE_WITHIN_S = 4 * 3600.0  # the last log of a VM that writes much
 GUEST_WITHIN_S = 300.0  # a planned downtime: the guest gets the time it needs to close cleanly, and to come up
 COLD = "cold"
 PRODUCTION = "production"
-LIVE_REFUSAL = (
-    "Hyper-V moves a running VM to another host only where delegation was set up for it (Move-VM: Kerberos constrained"
-    " delegation or CredSSP), which nothing here proves"
-)
 
 
 def migrate(
@@ -104,7 +101,7 @@ class _Move:
         elif here is not None and (line is self.source or there.mode != PRIMARY):
             if mode != COLD:
                 next_move = "allow its downtime: mode cold (dr_policy.cold_migration)"
-                raise Refused(what=self.what, why=LIVE_REFUSAL, next=next_move)
+                raise Refused(what=self.what, why=edition.LIVE, next=next_move)
             yield from self._go(here, there)
         yield from self._arrive()
 
