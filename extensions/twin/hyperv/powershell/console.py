@@ -60,8 +60,9 @@ def run_powershell(
 ) -> Outcome:
     """Run powershell.exe to its end in a context: the fleet, the host, the user, the culture, the clock.
 
-    `stdin` may be a function that waits for the input's end. `code_page` is the console's, as the shell was opened with. A SimulatorError ends the process and goes to
-    `context.report`; it is raised where the context has no such hook, so that it is never overlooked.
+    `stdin` may be a function that waits for the input's end; `code_page` is the console's, as the shell was opened with.
+    A SimulatorError ends the process and goes to `context.report`; it is raised where the context has no such hook, so
+    that it is never overlooked.
     """
     console = Console(stdin, code_page)
     process = Process(context, console, stop)

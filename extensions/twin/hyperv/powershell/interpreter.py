@@ -59,7 +59,7 @@ class Interpreter(Pipelines):
     def statements(self, body: tuple[Statement, ...], frame: Frame) -> Iterator[object]:
         for statement in body:
             self.process.check()
-            errors = len(self.process.errors)
+            self.process.is_well = True
             try:
                 yield from self.run(statement, frame)
             except SimulatorError as error:
@@ -68,8 +68,6 @@ class Interpreter(Pipelines):
                 self.placed(error, statement.place)
                 self._go_on_or_raise(error, frame)
                 self.process.is_well = False
-            else:
-                self.process.is_well = len(self.process.errors) == errors
 
     def _go_on_or_raise(self, error: PowerShellError, frame: Frame) -> None:
         """A terminating error ends its statement; the script only where a try waits or the preference says Stop."""

@@ -109,6 +109,7 @@ class Pipelines(Evaluator):
         if chosen == "Stop":
             error.is_terminating = error.ends_script = True
             raise error
+        self.process.is_well = False
         if chosen == "Continue":
             self.process.errors.append(error)
 
