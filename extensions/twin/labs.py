@@ -11,7 +11,7 @@ import importlib
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab, LabImpossible
 
 _TWIN = "ansible_collections.ferragosto.dr.extensions.twin."
-LABS = {"proxmox": "ProxmoxLab", "vsphere": "VsphereLab"}
+LABS = {"hyperv": "HypervLab", "proxmox": "ProxmoxLab", "vsphere": "VsphereLab"}
 
 
 def lab_of(provider: str) -> type[Lab]:

@@ -109,11 +109,11 @@ def test_a_wrong_lab_file_is_said_by_a_lab_that_starts_in_the_background_too(fol
 
 
 def test_a_platform_without_a_lab_is_refused_with_those_that_have_one(folder: Path, tmp_path: Path) -> None:
-    text = (BIANCHI / "hosts.yml").read_text(encoding="utf-8").replace("provider: proxmox", "provider: hyperv")
+    text = (BIANCHI / "hosts.yml").read_text(encoding="utf-8").replace("provider: proxmox", "provider: nutanix")
     (tmp_path / "hosts.yml").write_text(text, encoding="utf-8")
     done = run(*TWIN, "-i", tmp_path / "hosts.yml", "--state-dir", folder)
     assert done.returncode == 2
-    assert "no lab plays 'hyperv'; name one with --provider: proxmox, vsphere" in done.stderr
+    assert "no lab plays 'nutanix'; name one with --provider: hyperv, proxmox, vsphere" in done.stderr
 
 
 def test_the_playbook_starts_shows_and_ends_a_twin(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a test of the Hyper-V lab holds in its hands: pywinrm, a client that nobody here wrote, and a guest's page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing as t
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import winrm
+
+from ansible_collections.ferragosto.dr.extensions.twin import overlay
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
+from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
+
+ROOT = Path(__file__).resolve().parents[3]
+LUCA, VERDI, CLINIC = ROOT / "clients/luca", ROOT / "clients/verdi", ROOT / "tests/e2e/clinic.yml"
+QUICK = Timing(boot_s=0.15, crash_after_s=0.1, shutdown_s=0.15, relocate_s=0.3, write_interval_s=0.05)
+
+
+def words(lab: HypervLab, end: str = "production") -> dict[str, t.Any]:
+    """What the overlay says of one host."""
+    (group,) = overlay.read(lab.overlay_path).values()
+    found: dict[str, t.Any] = group["vars"]["dr_site"][end]
+    return found
+
+
+def session(lab: HypervLab, end: str = "production", **changes: t.Any) -> winrm.Session:
+    """Sign on with nothing but the words of the overlay, and ``changes`` to them."""
+    said = {**words(lab, end), **changes}
+    return winrm.Session(
+        f"{said['winrm_scheme']}://{said['api_host']}:{said['api_port']}/wsman",
+        auth=(said["api_user"], said["api_password"]),
+        transport=said["winrm_transport"],
+        server_cert_validation="validate",
+        ca_trust_path=said["ca_path"],
+        cert_pem=said.get("winrm_cert_path"),
+        cert_key_pem=said.get("winrm_key_path"),
+        operation_timeout_sec=10,
+        read_timeout_sec=15,
+        proxy=None,
+    )
+
+
+def run(lab: HypervLab, script: str, end: str = "production", **changes: t.Any) -> tuple[int, str, str]:
+    """Run a script by pywinrm's own ``run_ps``; returns exit code, output and errors."""
+    done = session(lab, end, **changes).run_ps(script)
+    return done.status_code, done.std_out.decode("utf-8", "replace"), done.std_err.decode("utf-8", "replace")
+
+
+def lines(lab: HypervLab, script: str, end: str = "production", **changes: t.Any) -> list[str]:
+    """The lines that a script prints, which must end well."""
+    code, out, err = run(lab, script, end, **changes)
+    assert (code, err) == (0, ""), err
+    return out.splitlines()
+
+
+def page(lab: HypervLab, vm: str) -> dict[str, t.Any]:
+    """What a VM's health page says; {} when nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{lab.pages.port(vm)}/health", timeout=2) as answer:
+            found: dict[str, t.Any] = json.load(answer)
+            return found
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return {}
+
+
+def await_page(lab: HypervLab, vm: str, host: str, within_s: float = 5.0) -> None:
+    """Wait until the VM's page is served from a host; "" until nobody answers."""
+    wait_for(lambda: page(lab, vm).get("host", "") == host, within_s, f"{vm} served by {host!r}, not {page(lab, vm)}")
+
+
+def inventory_of(host: str, *sources: Path) -> dict[str, t.Any]:
+    """What Ansible itself makes of inventories."""
+    command = [sys.executable, "-m", "ansible.cli.inventory", "--host", host]
+    for source in sources:
+        command += ["-i", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return t.cast("dict[str, t.Any]", json.loads(done.stdout))
