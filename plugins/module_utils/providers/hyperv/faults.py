@@ -202,7 +202,9 @@ def answer_lost(what: str, why: str, next_move: str = READ_AGAIN) -> ProviderFau
 
 
 def wrong_login(spec: EndpointSpec) -> BadInput:
+    shown = f"account by {spec.winrm_transport}"
     if spec.winrm_transport == "certificate":
+        shown = "certificate"
         next_move = (
             "map the certificate to an account on the host (WSMan:\\localhost\\ClientCertificate) and enable certificate"
             " log-in: Set-Item WSMan:\\localhost\\Service\\Auth\\Certificate $true"
@@ -215,8 +217,7 @@ def wrong_login(spec: EndpointSpec) -> BadInput:
         )
     return BadInput(
         what=f"log in to {address_of(spec)} as {account_of(spec)}",
-        why=f"the host does not accept this {'certificate' if spec.winrm_transport == 'certificate' else 'account'}"
-        f" by {spec.winrm_transport} (401)",
+        why=f"the host does not accept this {shown} (401)",
         next=next_move,
     )
 

@@ -24,6 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.lin
 
 PORTS = {"https": 5986, "http": 5985}
 CONNECT_WITHIN_S = 6.0  # a host that is up accepts at once; a dead one must not cost half a minute
+SHORTLY_S = 3.0
 CHUNK_BYTES = 200_000  # in base64 within the 500 kB that a host takes in one envelope
 CODE_PAGE = 65001
 IDLE_TIMEOUT = "PT600S"  # a killed controller's shell goes away by itself then, instead of after two hours
@@ -72,6 +73,7 @@ class WinrmTransport:
         self._spec, self._clock = spec, clock
         self._protocol: t.Any = None
         self._shell: str | None = None
+        self._orphans: list[str] = []  # shells that a silent host could not be told to close
 
     def run(self, command: str, arguments: Sequence[str], stdin: bytes, *, within_s: float) -> Output:
         deadline_s = self._clock.now_s() + within_s
@@ -92,8 +94,16 @@ class WinrmTransport:
             raise
 
     def close(self) -> None:
-        """Close the shell: a host lets a user have only so many."""
+        """Close the shell: a host lets a user have only so many. A host that fell silent is asked once more, shortly."""
         self._forget(None)
+        if self._orphans:
+            try:
+                self._protocol = self._connect(SHORTLY_S)
+                self._close_orphans()
+            except (*sdk.FAILURES, BadInput):
+                self._orphans.clear()  # it closes them by itself once they are idle for long
+            finally:
+                self._forget(None)
 
     # --- one process --------------------------------------------------------------------------------------------------
 
@@ -157,6 +167,7 @@ class WinrmTransport:
         if self._protocol is None:
             self._protocol = self._connect()
         if self._shell is None:
+            self._close_orphans()
             self._shell = self._protocol.open_shell(codepage=CODE_PAGE, noprofile=True, idle_timeout=IDLE_TIMEOUT)
         return self._protocol, self._shell
 
@@ -166,20 +177,36 @@ class WinrmTransport:
         self._shell = self._protocol = None
         if protocol is None:
             return
+        protocol_used = protocol
         try:
-            if shell is not None and not (cause is not None and is_deaf(cause)):
-                if cause is not None:
+            if shell is not None and cause is not None:
+                self._orphans.append(shell)
+                if not is_deaf(cause):
                     protocol.transport.close_session()  # with message encryption a new connection needs a new log-in
-                    protocol = self._connect()
+                    protocol_used = self._protocol = self._connect()
+                    self._close_orphans()
+            elif shell is not None:
                 protocol.close_shell(shell, close_session=False)
-        except sdk.FAILURES:  # the host closes it by itself once it is idle for long
-            pass
+        except sdk.FAILURES:
+            if shell is not None and shell not in self._orphans:
+                self._orphans.append(shell)
         finally:
-            protocol.transport.close_session()
+            self._protocol = None
+            protocol_used.transport.close_session()
 
-    def _connect(self) -> t.Any:
+    def _close_orphans(self) -> None:
+        """Close what was left behind. A shell that the host does not know any more is closed."""
+        while self._orphans:
+            try:
+                self._protocol.close_shell(self._orphans[-1], close_session=False)
+            except sdk.WSManFaultError:
+                pass
+            self._orphans.pop()
+
+    def _connect(self, within_s: float = 0.0) -> t.Any:
         spec = self._spec
-        read_s = max(3, int(spec.timeout_s))
+        read_s = max(3, int(within_s or spec.timeout_s))
+        adapter = Adapter(spec, self._count)  # first: what is wrong with the files that the endpoint names is told here
         endpoint = endpoint_of(spec)
         options = {
             "endpoint": endpoint,
@@ -197,7 +224,6 @@ class WinrmTransport:
             read_timeout_sec=read_s, operation_timeout_sec=max(1, min(20, read_s * 2 // 3)), **options
         )
         auth = options.pop("transport")
-        adapter = Adapter(spec, self._count)
         protocol.transport = Line(adapter, auth_method=auth, read_timeout_sec=read_s, **options)
         protocol.transport.read_timeout_sec = (min(float(read_s), CONNECT_WITHIN_S), float(read_s))
         return protocol
