@@ -11,6 +11,7 @@ had no effect (NotSent), and whatever failed afterwards may have had it (Cut).
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 import typing as t
@@ -197,10 +198,8 @@ class WinrmTransport:
     def _close_orphans(self) -> None:
         """Close what was left behind. A shell that the host does not know any more is closed."""
         while self._orphans:
-            try:
+            with contextlib.suppress(sdk.WSManFaultError):
                 self._protocol.close_shell(self._orphans[-1], close_session=False)
-            except sdk.WSManFaultError:
-                pass
             self._orphans.pop()
 
     def _connect(self, within_s: float = 0.0) -> t.Any:

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the ferragosto.dr contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two hosts of the twin and the provider's site on them, without a wire: the bootstrap runs in the twin's interpreter."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.console import run_powershell
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.timing import HypervTiming
+from ansible_collections.ferragosto.dr.extensions.twin.world.clock import TurnedClock
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, HostState, Timing
+from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import SiteReading, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, SiteSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.site import HypervSite
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transport import Output
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import NotSent
+
+PLAYED = cmdlets_every.MODULES  # their cmdlets are registered by being imported
+A, B = "hv1.luca.lan", "hv2.luca.lan"
+LAN = "LAN"
+
+
+class WorldsClock:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def now_s(self) -> float:
+        return self._fleet.now_s()
+
+    def sleep(self, seconds: float) -> None:
+        self._fleet.sleep(seconds)
+
+
+class InProcess:
+    """The provider's transport; it counts one HTTP request per process."""
+
+    def __init__(self, fleet: Fleet, host: str) -> None:
+        self.fleet, self.host = fleet, host
+        self.calls = 0
+        self.user, self.culture = "Administrator", ""
+
+    def run(self, command: str, arguments: Sequence[str], stdin: bytes, *, within_s: float) -> Output:
+        if self.fleet.world.hosts[self.host].state is not HostState.UP:
+            raise NotSent(ConnectionRefusedError())
+        self.calls += 1
+        context = Context(self.fleet, self.fleet.host(self.host), user=self.user, culture=self.culture)
+        outcome = run_powershell(context, [command, *arguments], stdin, stop=threading.Event())
+        return Output(stdout=outcome.stdout, stderr=outcome.stderr, exit_code=outcome.exit_code)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Bench:
+    """A fleet of two hosts and the site on it; the controller's clock is the world's, ``ahead_s`` sets it off."""
+
+    def __init__(self, *, host_a: dict[str, t.Any] | None = None, host_b: dict[str, t.Any] | None = None) -> None:
+        self.fleet = Fleet(World(TurnedClock(), Timing.fast()), HypervTiming.fast())
+        self.fleet.add_host(A, **({"switches": [LAN]} | (host_a or {})))
+        self.fleet.add_host(B, **({"switches": [LAN]} | (host_b or {})))
+        self.wires = {host: InProcess(self.fleet, host) for host in (A, B)}
+        self.said: list[str] = []
+        self.ends = {host: EndpointSpec(api_host=host, node=host, api_user="x", api_password="y") for host in (A, B)}
+        self._site: HypervSite | None = None
+
+    def says(self, host: str, **words: t.Any) -> None:
+        """Let the inventory say something else of an end."""
+        self.ends[host] = replace(self.ends[host], **words)
+        self._site = None
+
+    @property
+    def site(self) -> HypervSite:
+        if self._site is None:
+            clock = WorldsClock(self.fleet)
+
+            def opens(end: EndpointSpec) -> Client:
+                host = A if end is self.ends[A] else B
+                return Client(end, clock=clock, progress=self.said.append, transport=self.wires[host])
+
+            spec = SiteSpec(name="luca", provider="hyperv", production=self.ends[A], replica=self.ends[B])
+            self._site = HypervSite(spec, clock=clock, progress=self.said.append, opens=opens)
+        return self._site
+
+    def read(self) -> SiteReading:
+        return self.site.read()
+
+    def protect(self, name: str = "gestionale", *, log_age_s: float = 120.0, **more: t.Any) -> Machine:
+        """Add a VM that runs at home and is replicated."""
+        now_s = self.fleet.now_s()
+        machine = self.fleet.add_vm(
+            A, name, **({"switch": LAN, "uptime_s": 86400.0, "data": DataState(5000, now_s)} | more)
+        )
+        self.fleet.relate(
+            machine, B, data=DataState(4990, now_s - log_age_s), log_age_s=log_age_s, runs_by_itself=False
+        )
+        return machine
+
+    def replica_of(self, machine: Machine) -> Machine:
+        return self.fleet.relations[machine.id].second
+
+    def vm(self, vm_id: str) -> Vm:
+        return next(vm for end in self.read().endpoints() for vm in end.vms if vm.id == vm_id)
