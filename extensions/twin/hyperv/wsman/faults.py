@@ -17,7 +17,7 @@ CALLS = ("Connect", "Create", "Command", "Send", "Receive", "Signal", "Delete", 
 
 ACTIONS = {
     "latency": "wait `seconds`, then go on",
-    "refuse": "reset the connection as soon as it is made; the call is Connect (a port that refuses: shut the server)",
+    "refuse": "reset the connection at its first byte; the call is Connect (for a port that refuses, shut the server)",
     "error_before": "answer the HTTP `status`, without a word of SOAP; no effect",
     "error_after": "the effect happens, then answer the HTTP `status`",
     "drop_before": "cut the connection; no effect",

@@ -163,6 +163,9 @@ class Server:
                 case "hold_before":
                     hold(self.faults, fault, lambda: not self._is_open)
                 case _:
+                    # not before its first byte: a client must see the same thing every time, a connection made and lost
+                    plain.settimeout(HANDSHAKE_S)
+                    plain.recv(1, socket.MSG_PEEK)
                     reset(plain)
                     raise CutConnection("reset at the door")
         if self._tls is None:
