@@ -217,8 +217,8 @@ catch {
     $isFirewallRead = $false
 }
 $switches = @()
-foreach ($switch in @(Get-VMSwitch)) {
-    $switches = $switches + @([string]$switch.Name)
+foreach ($one in @(Get-VMSwitch)) {
+    $switches = $switches + @([string]$one.Name)
 }
 [pscustomobject]@{
     is_enabled = [bool]$server.ReplicationEnabled
