@@ -57,7 +57,7 @@ def fits(value: object, type_name: str) -> bool:
         items = value if isinstance(value, list) else [value]
         return all(fits(each, item) for each in items)
     if type_name in _RANGES:
-        return _is_whole(value) and isinstance(value, Int64) == (type_name == "long") and type_name in ("int", "long")
+        return isinstance(value, int) and _is_whole(value) and type_name == ("long" if _is_long(value) else "int")
     if type_name in _PLAIN:
         return type(value) is _PLAIN[type_name]
     if isinstance(value, EnumValue):
@@ -104,6 +104,11 @@ def _null(type_name: str, is_nullable: bool) -> object:
     if is_nullable or (is_reference and type_name not in _RANGES and type_name not in ("bool", "guid", "double")):
         return None
     raise Unconvertible(f"$null is not a {type_name}")
+
+
+def _is_long(value: int) -> bool:
+    low, high = _RANGES["int"]
+    return isinstance(value, Int64) or not low <= value <= high
 
 
 def _is_whole(value: object) -> bool:

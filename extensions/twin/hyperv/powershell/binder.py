@@ -97,6 +97,8 @@ class _Call:
     def bind_input(self, value: object) -> None:
         """Bind one object of the pipeline: by value before by name, as it is before converted."""
         by_value = self._unbound(lambda place: place.by_value)
+        if value is None:
+            raise BindingError(sets.UNBOUND, f"$null comes down the pipeline to {self._cmdlet.name}")
         if (parameter := self._first([p for p in by_value if arguments.fits(value, p.type)], value)) is not None:
             self._take(parameter, self._value(parameter, value))
             self._bind_properties(value)

@@ -11,7 +11,7 @@ more than it can say: it reads with tree-sitter-powershell, and with the twin's 
 
 from __future__ import annotations
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import gate_text
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import gate_shape, gate_text
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate_text import Finding
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate_walk import Walk
@@ -36,4 +36,5 @@ def check(text: str, is_bootstrap: bool = False) -> list[Finding]:
     names = [parameter.name for parameter in script.block.parameters]
     if not is_bootstrap and names != ["p"]:
         found.add(Finding(1, "begins-with-param", "a script has the one parameter $p"))
+    found |= set(gate_shape.findings(script, is_bootstrap=is_bootstrap))
     return sorted(found | Walk(script, is_bootstrap=is_bootstrap).whole())

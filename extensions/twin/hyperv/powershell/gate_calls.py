@@ -90,11 +90,13 @@ def _value_reasons(cmdlet: Cmdlet, name: str, one: Given) -> Iterator[Reason]:
     is_switch = parameter.is_switch if parameter is not None else cmdlet.common[name] == "switch"
     if name in _ELSEWHERE:
         yield "second-hop", f"{where}: every command is local to its host and ends within the call"
+    if parameter is not None and parameter.absent_from:
+        yield "not-everywhere", f"{where} is not documented for Windows Server {', '.join(parameter.absent_from)}"
     if argument.value is None:
         if not is_switch:
             yield sets.BAD_VALUE, f"{where} has no value"
         return
-    if is_switch and f"-{argument.name}:".casefold() not in argument.place.text.casefold():
+    if is_switch and not argument.is_joined:
         yield "positional", f"{where} is a switch: a value stands behind a colon"
     value = literal(argument.value)
     if name == "ErrorAction" and value not in _ERROR_ACTIONS:

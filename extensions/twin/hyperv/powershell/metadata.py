@@ -53,6 +53,7 @@ class Parameter:
     must_not_be_empty: bool = False
     range: tuple[int, int] | None = None
     words: tuple[str, ...] = ()  # ValidateSet
+    absent_from: tuple[str, ...] = ()  # the releases of Windows Server whose documentation does not list it
 
     @property
     def is_switch(self) -> bool:
@@ -184,6 +185,7 @@ def _parameter(name: str, row: Json) -> Parameter:
         must_not_be_empty=row.get("not_empty", False),
         range=tuple(row["range"]) if "range" in row else None,
         words=tuple(row.get("words", ())),
+        absent_from=tuple(row.get("absent_from", ())),
     )
 
 

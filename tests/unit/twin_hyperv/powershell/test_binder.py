@@ -125,6 +125,7 @@ def test_a_call_falls_into_the_set_that_powershell_takes(name, named, piped, set
         (sets.TWICE, "Start-VM", [("VMName", "a"), ("Name", "a")], NO_INPUT),
         (sets.UNBOUND, "Start-VMFailover", [], REPLICATION),
         (sets.UNBOUND, "Start-VMFailover", [], 5.5),
+        (sets.UNBOUND, "Start-VMFailover", [], None),
         (sets.UNBOUND, "Get-VMSwitch", [("Name", "LAN")], NIC),
         (sets.UNBOUND, "Test-VMReplicationConnection", [], INPUT_TO_COME),
     ],

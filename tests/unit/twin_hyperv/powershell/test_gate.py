@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate import check
 
 HEAD = "param($p)\n$vm = Get-VM -Id $p.id\n"
-# Each of these breaks one rule, on the one line of it that stands below HEAD, unless a line is named.
+TAIL = "[pscustomobject]@{\n    name = [string]$vm.Name\n}\n"
+# Each of these breaks one rule, in the lines between HEAD and TAIL.
 BROKEN = [
     # --- syntax, with the four texts that tree-sitter lets pass
     ("syntax", "if ($vm { Start-VM -VM $vm }"),
@@ -107,12 +108,23 @@ BROKEN = [
         "$nic = Get-VMNetworkAdapter -VM $vm\nConnect-VMNetworkAdapter -VMNetworkAdapter $nic -SwitchName $vm",
     ),
     ("error-action", "Start-VM -VM $vm -ErrorAction Continue"),
-    ("unknown-property", "[pscustomobject]@{\nstate = [string]$vm.Status1\n}"),
+    ("unknown-property", "$found = [pscustomobject]@{\nstate = [string]$vm.Status1\n}"),
     ("unknown-property", "$state = (Get-VMReplication -VM $vm).State"),
     ("unknown-property", "$names = Get-VMSwitch | Select-Object -ExpandProperty SwitchName"),
     ("unknown-property", "function Get-DrName {\nparam($of)\n$of.FullName\n}\nGet-DrName -of $vm"),
     ("unknown-variable", "Start-VM -VM $machine"),
+    # --- what PowerShell does beside what is meant
+    ("duplicate-key", "$found = @{\nname = 'a'\nName = 'b'\n}"),
+    ("automatic-variable", "$host = Get-VMHost"),
+    ("automatic-variable", "foreach ($switch in @(Get-VMSwitch)) {\nStart-Sleep -Seconds 1\n}"),
+    ("automatic-variable", "function Get-DrName {\nparam($input)\n$input\n}"),
+    ("stray-output", "Get-VMReplication -VM $vm"),
+    ("stray-output", "Start-VM -VM $vm -Passthru"),
+    ("stray-output", "Start-VMFailover -VM $vm -AsTest -Confirm:$false"),
+    ("stray-output", "if ($p.isShown) {\n$vm.Name\n}"),
+    ("stray-output", "function Get-DrName {\nreturn 'name'\n}\nGet-DrName"),
     # --- what this project asks of its scripts
+    ("not-everywhere", "Restart-VM -VM $vm -Force -Type Reboot"),
     ("confirm", "Start-VMFailover -VM $vm"),
     ("confirm", "Start-VMFailover -VM $vm -Confirm"),
     ("confirm", "Start-VMFailover -VM $vm -Confirm:$true"),
@@ -136,7 +148,7 @@ BROKEN = [
 GOOD = [
     "$points = @(Get-VMSnapshot -VM $vm | Where-Object { [string]$_.SnapshotType -in @('Replica', 'SyncedReplica') })\n"
     "$points[0] | Start-VMFailover -Confirm:$false",
-    "Start-VMFailover -VMRecoverySnapshot $p.point -AsTest -Confirm:$false",
+    "$test = Start-VMFailover -VMRecoverySnapshot $p.point -AsTest -Confirm:$false",
     "Start-VMFailover -VM $vm -Prepare -Confirm:$false -WhatIf:$p.whatIf",
     "Stop-VM -VM $vm -TurnOff:$p.isHard -Force -ErrorAction Stop",
     "Set-VM -VM $vm -Notes $p.notes -AutomaticStartAction Nothing",
@@ -153,7 +165,7 @@ GOOD = [
     "$said = Invoke-CimMethod -InputObject $service -MethodName 'RequestStateChange' -Arguments @{ RequestedState = 3 }",
     "function Get-DrName {\nparam($of)\nreturn [string]$of.Name\n}\n$name = Get-DrName -of $vm",
     "if ([string]$vm.Heartbeat -eq '') {\nStart-Sleep -Milliseconds 500\n}",
-    "[pscustomobject]@{\nnames = @(Get-VM | Sort-Object -Property Name | Select-Object -ExpandProperty Name)\n"
+    "$found = [pscustomobject]@{\nnames = @(Get-VM | Sort-Object -Property Name | Select-Object -ExpandProperty Name)\n"
     "count = (Get-VM | Measure-Object).Count\n}",
     "$server = Get-VMReplicationServer\nif ($server.ReplicationEnabled -and $server.ReplicationAllowedFromAnyServer) {\n"
     "Set-VMReplication -VM $vm -AsReplica\n}\nelseif ($p.primary) {\n"
@@ -165,7 +177,7 @@ GOOD = [
 
 @pytest.mark.parametrize(("rule", "body"), BROKEN, ids=[f"{rule}: {body[:50]}" for rule, body in BROKEN])
 def test_a_broken_script_of_each_kind_fails_with_its_rule(rule, body):
-    found = check(f"{HEAD}{body}\n")
+    found = check(f"{HEAD}{body}\n{TAIL}")
 
     assert rule in {finding.rule for finding in found}, found
     assert all(finding.message for finding in found)
@@ -173,7 +185,7 @@ def test_a_broken_script_of_each_kind_fails_with_its_rule(rule, body):
 
 @pytest.mark.parametrize(("rule", "body"), BROKEN, ids=[f"{rule}: {body[:50]}" for rule, body in BROKEN])
 def test_a_finding_names_a_line_of_the_broken_part(rule, body):
-    lines = {finding.line for finding in check(f"{HEAD}{body}\n") if finding.rule == rule}
+    lines = {finding.line for finding in check(f"{HEAD}{body}\n{TAIL}") if finding.rule == rule}
 
     # A text whose brackets do not close is broken as a whole.
     assert rule == "syntax" or all(HEAD.count("\n") < line <= HEAD.count("\n") + body.count("\n") + 1 for line in lines)
@@ -181,11 +193,38 @@ def test_a_finding_names_a_line_of_the_broken_part(rule, body):
 
 @pytest.mark.parametrize("body", GOOD)
 def test_a_good_script_passes(body):
-    assert check(f"{HEAD}{body}\n") == []
+    assert check(f"{HEAD}{body}\n{TAIL}") == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "end"),
+    [
+        (set(), "Get-DrSheet -vm $vm"),
+        (set(), "if ($p.isShown) {\n$vm.Name\n}\nelse {\nthrow 'ferragosto.dr.hidden'\n}"),
+        (set(), "try {\n$vm.Name\n}\ncatch {\nreturn 'none'\n}"),
+        ({"no-output"}, "Start-VM -VM $vm"),
+        ({"no-output"}, "if ($p.isShown) {\n$vm.Name\n}"),
+        ({"no-output"}, "if ($p.isShown) {\n$vm.Name\n}\nelse {\nStart-VM -VM $vm\n}"),
+        ({"stray-output"}, "foreach ($one in @(Get-VM)) {\n$one.Name\n}"),
+        ({"stray-output"}, "$vm.Name\n$vm.Id"),
+        ({"stray-output"}, "function Get-DrPair {\nparam($of)\n$of.Name\n$of.Id\n}\nGet-DrPair -of $vm"),
+        ({"no-output"}, ""),
+    ],
+)
+def test_a_script_ends_with_the_one_object_that_it_answers_with(rules, end):
+    sheet = "function Get-DrSheet {\nparam($vm)\n[pscustomobject]@{\nname = [string]$vm.Name\n}\n}\n"
+
+    assert {finding.rule for finding in check(f"param($p)\n{sheet}$vm = Get-VM -Id $p.id\n{end}\n")} == rules
+
+
+def test_functions_that_call_each_other_are_followed_to_an_end():
+    text = "function Get-DrA {\nGet-DrB\n}\nfunction Get-DrB {\nGet-DrA\n}\nGet-DrA\n"
+
+    assert {finding.rule for finding in check(f"param($p)\n{text}")} == {"no-output"}
 
 
 def test_every_finding_of_a_script_is_reported_in_the_order_of_its_lines():
-    found = check(f"{HEAD}Start-VMFailover -VMName $p.name\nWrite-Host -Object 'done'\n")
+    found = check(f"{HEAD}Start-VMFailover -VMName $p.name\nWrite-Host -Object 'done'\n{TAIL}")
 
     assert [(finding.line, finding.rule) for finding in found] == [
         (3, "by-object"),
