@@ -41,7 +41,7 @@ _Node: t.TypeAlias = tree_sitter.Node
 _LEVELS = ("logical", "bitwise", "comparison", "additive", "multiplicative", "format", "range")
 _CHAINS = {f"{level}{middle}_expression" for level in _LEVELS for middle in ("", "_argument")}
 BINARY_OPERATORS = frozenset(
-    "-eq -ne -ceq -cne -gt -ge -lt -le -in -notin -contains -notcontains -and -or -is -like -notlike -match -band -f"
+    "-eq -ne -ceq -cne -gt -ge -lt -le -in -notin -contains -notcontains -and -or -is -like -notlike -match -band"
     " + - * / %".split()
 )
 _UNARY_OPERATORS = frozenset(["-not", "-", ","])

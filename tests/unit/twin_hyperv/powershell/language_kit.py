@@ -48,17 +48,17 @@ def machine(name: str = "web", state: str = "Off") -> PSObject:
     return PSObject({"Name": name, "State": off(state, states[state])}, [kind], text=f"VirtualMachine ({name})")
 
 
-def output(text: str, context: Context | None = None, **variables: object) -> list[object]:
+def output(script: str, /, context: Context | None = None, **variables: object) -> list[object]:
     """What a script outputs, with these variables set before."""
     process = Process(context or Context(), Console())
     for name, value in variables.items():
         process.globals.set(name, value)
-    return list(Interpreter(process).execute(text))
+    return list(Interpreter(process).execute(script))
 
 
-def value(text: str, **variables: object) -> object:
+def value(script: str, /, **variables: object) -> object:
     """The one value that a script outputs."""
-    found = output(text, **variables)
+    found = output(script, **variables)
     assert len(found) == 1, found
     return found[0]
 

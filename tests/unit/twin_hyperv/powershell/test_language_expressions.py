@@ -82,6 +82,10 @@ GUID = "9f8b7c6d-0000-4000-8000-00000000000a"
         ("'a*b' -like [Management.Automation.WildcardPattern]::Escape('a*b')", True),
         ("'axb' -like [WildcardPattern]::Escape('a*b')", False),
         (r"'Hyper-V 2022' -match 'v (\d+)'", True),
+        ("'web' -notlike 'WEB'", False),
+        ("'ABC' -ceq 'abc'", False),
+        ("'abc' -ceq 'abc'", True),
+        ("'ABC' -cne 'abc'", True),
         # membership
         ("2 -in 1, 2", True),
         ("'A' -in @('a')", True),
