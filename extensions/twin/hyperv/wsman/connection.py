@@ -80,24 +80,9 @@ class Call:
     def _struck(self, call: soap.Envelope) -> Answer:
         host, service = self._host, self._host.service
         seen = Seen(call.call, host.name, self._user.account, service.script(call, self._user))
-        after: list[Fault] = []
-        pause(host.latency_s, self._is_gone)
-        for fault in host.faults.strike(seen):
-            match fault.action:
-                case "latency":
-                    pause(fault.seconds, self._is_gone)
-                case "error_before":
-                    return Answer(fault.status)
-                case "drop_before":
-                    raise CutConnection("dropped before its effect")
-                case "hold_before":
-                    hold(host.faults, fault, self._is_gone)
-                case "quota":
-                    raise too_many_operations()
-                case "fault":
-                    raise WsmanFault(fault.code, fault.subcode, fault.text, value="s:Receiver")
-                case _:
-                    after.append(fault)
+        instead, after = strike(host, seen, self._is_gone)
+        if instead is not None:
+            return instead
         if not after:
             return Answer(200, service.serve(call, self._user, self._is_gone))
         command = service.named(call, self._user)
@@ -111,6 +96,29 @@ class Call:
         if after[0].action == "hold_after":
             hold(host.faults, after[0], self._is_gone)
         raise CutConnection("dropped after its effect")
+
+
+def strike(host: Host, seen: Seen, is_gone: Callable[[], bool]) -> tuple[Answer | None, list[Fault]]:
+    """Do what the plan has for before a call: its answer where it ends there, and what is planned for after it."""
+    after: list[Fault] = []
+    pause(host.latency_s, is_gone)
+    for fault in host.faults.strike(seen):
+        match fault.action:
+            case "latency":
+                pause(fault.seconds, is_gone)
+            case "error_before":
+                return Answer(fault.status), []
+            case "drop_before":
+                raise CutConnection("dropped before its effect")
+            case "hold_before":
+                hold(host.faults, fault, is_gone)
+            case "quota":
+                raise too_many_operations()
+            case "fault":
+                raise WsmanFault(fault.code, fault.subcode, fault.text, value="s:Receiver")
+            case _:
+                after.append(fault)
+    return None, after
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -137,10 +145,10 @@ class Connection(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > MOST_BYTES:
             self.close_connection = True
-            return self._say(Answer(413))
+            return self._refuse(413)
         body = self.rfile.read(length)
         if self.path.partition("?")[0].rstrip("/").casefold() != "/wsman":
-            return self._say(Answer(404))
+            return self._refuse(404)
         token = ""
         if given := self.headers.get("Authorization"):
             try:
@@ -148,17 +156,18 @@ class Connection(BaseHTTPRequestHandler):
             except Refused:
                 self._handshake.user = None
         user = self._handshake.user
-        if user is None:
-            self.server.count("Authenticate")
-            return self._say(Answer(401), token)
-        if not body:
-            # how clients agree on a key before they send anything
-            self.server.count("Authenticate")
-            return self._say(Answer(200), token)
-        self._call(user, body, token)
+        try:
+            if user is not None and body:
+                self._call(user, body, token)
+            else:
+                # an empty body: how clients agree on a key before they send anything
+                self._only_prove(401 if user is None else 200, token)
+        except CutConnection:
+            self.close_connection = True
+            reset(self.connection)
 
     def do_GET(self) -> None:
-        self._say(Answer(405))
+        self._refuse(405)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -166,26 +175,30 @@ class Connection(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "Microsoft-HTTPAPI/2.0"
 
+    def _only_prove(self, status: int, token: str) -> None:
+        self.server.count("Authenticate")
+        instead = strike(self.server, Seen("Authenticate", self.server.name), self._is_gone)[0]
+        self._say(instead or Answer(status), "" if instead else token)
+
     def _call(self, user: User, body: bytes, token: str) -> None:
         kind = self.headers.get("Content-Type") or ""
         is_sealed = kind.startswith(("multipart/encrypted", "multipart/x-multi-encrypted"))
         if not is_sealed and not self._is_tls and not self.server.allows_unencrypted:
             # AllowUnencrypted=false: Windows answers 500 without a word, and writes an event
-            return self._say(Answer(500), token)
+            return self._refuse(500, token)
         if is_sealed:
             try:
                 body = self._handshake.unwrap(kind, body)
             except Refused:
-                return self._say(Answer(400), token)
+                return self._refuse(400, token)
         if len(body) > self.server.max_bytes:
-            return self._say(Answer(413), token)
-        try:
-            answer = Call(self.server, user, self._is_gone).answer(body)
-        except CutConnection:
-            self.close_connection = True
-            reset(self.connection)
-            return
+            return self._refuse(413, token)
+        answer = Call(self.server, user, self._is_gone).answer(body)
         self._say(answer, token, is_sealed=is_sealed)
+
+    def _refuse(self, status: int, token: str = "") -> None:
+        self.server.count("Refused")
+        self._say(Answer(status), token)
 
     def _say(self, answer: Answer, token: str = "", *, is_sealed: bool = False) -> None:
         kind, content = _SOAP, answer.content

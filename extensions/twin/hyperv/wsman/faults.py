@@ -13,7 +13,7 @@ import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 
-CALLS = ("Connect", "Create", "Command", "Send", "Receive", "Signal", "Delete", "Get")
+CALLS = ("Connect", "Authenticate", "Create", "Command", "Send", "Receive", "Signal", "Delete", "Get")
 
 ACTIONS = {
     "latency": "wait `seconds`, then go on",
@@ -34,7 +34,11 @@ _EXTRA: Mapping[str, set[str]] = {
     "error_after": {"status"},
     "fault": {"code", "subcode", "text"},
 }
-_AT_CONNECT = ("latency", "refuse", "drop_before", "hold_before")
+# before anybody has proven who it is: a connection that is made, a request that only proves
+_EARLY = {
+    "Connect": ("latency", "refuse", "drop_before", "hold_before"),
+    "Authenticate": ("latency", "error_before", "drop_before", "hold_before"),
+}
 
 
 class CutConnection(OSError):
@@ -64,7 +68,7 @@ class Fault:
     """
 
     action: str
-    call: str = "*"  # one of CALLS, Send|Receive, or * for every call but Connect
+    call: str = "*"  # one of CALLS, Send|Receive, or * for every call but Connect and Authenticate
     host: str = ""
     user: str = ""
     script: str = ""  # a regular expression, searched in the command line and its input
@@ -82,7 +86,7 @@ class Fault:
     def fits(self, call: Seen) -> bool:
         if (self.host and self.host != call.host) or (self.user and self.user != call.user):
             return False
-        if (call.call == "Connect") if self.call == "*" else (call.call not in self.call.split("|")):
+        if (call.call in _EARLY) if self.call == "*" else (call.call not in self.call.split("|")):
             return False
         return not self.script or re.search(self.script, call.script) is not None
 
@@ -106,8 +110,11 @@ def read_fault(row: Mapping[str, t.Any]) -> Fault:
     named = [] if fault.call == "*" else fault.call.split("|")
     if unknown := sorted(set(named) - set(CALLS)):
         raise BadFault(f"{action}: no call {', '.join(unknown)}; there are {', '.join(CALLS)}")
-    if ("Connect" in named and action not in _AT_CONNECT) or (action == "refuse" and named != ["Connect"]):
-        raise BadFault(f"{action} cannot strike {fault.call}: Connect takes {', '.join(_AT_CONNECT)}")
+    for early, taken in _EARLY.items():
+        if early in named and action not in taken:
+            raise BadFault(f"{action} cannot strike {early}, which takes {', '.join(taken)}")
+    if action == "refuse" and named != ["Connect"]:
+        raise BadFault(f"refuse strikes Connect alone, not {fault.call}")
     try:
         re.compile(fault.script)
     except re.error as bad:

@@ -148,7 +148,8 @@ class Handshake:
         return ""
 
     def _prove_certificate(self) -> str:
-        account = self._ways.certificate_users.get(self._upn.casefold()) if self._upn else None
+        mapped = {upn.casefold(): account for upn, account in self._ways.certificate_users.items()}
+        account = mapped.get(self._upn.casefold()) if self._upn else None
         self.user = self._users.find(account) if account else None
         if self.user is None or "Certificate" not in self._ways.offers or not self._is_tls:
             self.user = None

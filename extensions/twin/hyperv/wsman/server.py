@@ -41,8 +41,8 @@ class Server:
     """Serves one host, named as its computer is, on 127.0.0.1. The port is its own from the start until ``end``.
 
     ``tls`` makes it HTTPS; ``certificate`` (PEM, the leaf first) is what that context shows, and without it the channel
-    binding of NTLM is not checked. ``count`` hears of every HTTP request by its kind: Authenticate, Unreadable, or the
-    call (Create, Command, Send, Receive, Signal, Delete, Get). ``faults`` may be shared by many hosts.
+    binding of NTLM is not checked. ``count`` hears of every HTTP request by its kind: Authenticate, Refused (by its HTTP status),
+    Unreadable, or the call (Create, Command, Send, Receive, Signal, Delete, Get). ``faults`` may be shared by many hosts.
     ``stops_on_cut``: a client that leaves while it waits for output ends its process; Windows lets it run on.
     """
 

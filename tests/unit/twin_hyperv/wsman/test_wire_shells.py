@@ -176,7 +176,7 @@ def test_a_process_that_is_silent_lets_the_operation_time_out(tmp_path):
         asked_s = time.monotonic()
         with pytest.raises(WinRMOperationTimeoutError):
             client.get_command_output_raw(shell, command)
-        assert 0.9 < time.monotonic() - asked_s < 2.0
+        assert 0.9 < time.monotonic() - asked_s < 3.0
         assert client.get_command_output(shell, command) == (b"slept", b"", 0)
         assert host.server.calls["Receive"] == 3
 

@@ -29,7 +29,7 @@ GUEST = User("guest", "guest", may_log_on=False)
 EVERYBODY = (LUCA, ANNA, GUEST)
 CERTIFICATES = Certificates()  # a second of RSA, once
 CLIENTS = ClientAuthority()
-ALL_WAYS = Ways(offers=("Negotiate", "Basic", "Certificate"), certificate_users={"luca@localhost": "luca"})
+ALL_WAYS = Ways(offers=("Negotiate", "Basic", "Certificate"), certificate_users={"Luca@localhost": "luca"})
 
 
 @dataclass
