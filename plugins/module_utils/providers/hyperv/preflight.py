@@ -11,7 +11,7 @@ switches only where it is known to answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
@@ -31,24 +31,47 @@ COMPLETED = "FailedOver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """What the production copy is, or was before its fence."""
+
+    autostart: str
+    replication: str  # the state of its replication
+    nics: tuple[Adapter, ...]  # in their order, connected as before
+
+    @classmethod
+    def of(cls, sheet: Sheet) -> Original:
+        kept = keepsake.now(sheet)
+        nics = (replace(nic, switch=kept.nics.get(keepsake.short(nic.id), nic.switch)) for nic in sheet.nics)
+        return cls(autostart=kept.autostart, replication=sheet.replication_state, nics=tuple(nics))
+
+    def switch_of(self, nic: Adapter, place: int, alike: Sequence[Adapter]) -> str | None:
+        """Return where the adapter was connected that this one stands for: of the same id, the same name, or in the same place."""
+        same = [own for own in self.nics if keepsake.short(own.id) == keepsake.short(nic.id)]
+        if not same and [one.name for one in alike].count(nic.name) == 1:
+            same = [own for own in self.nics if own.name == nic.name]
+        if len(same) != 1 and len(self.nics) == len(alike):
+            same = [self.nics[place]]
+        return same[0].switch if len(same) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
     """What was found, and every reason that speaks against a failover. ``serve`` is adapter -> switch, by their short ids."""
 
     sheet: Sheet
-    original: Keepsake | None  # what the production copy is or was; None where its host does not answer
-    original_state: str  # of its replication
+    original: Original | None  # None where its host does not answer
     serve: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
 
     def kept(self) -> Keepsake:
         """Return what the replica is to keep of itself and of its original."""
-        home = keepsake.Home(
-            autostart=self.original.autostart if self.original is not None else "", replication=self.original_state
-        )
         own = keepsake.now(self.sheet)
         if _is_kept(self.sheet):
             return own  # by this run before: the production host may be gone by now
-        return Keepsake(nics=own.nics, autostart=own.autostart, serve=self.serve, home=home)
+        home = keepsake.Home()
+        if self.original is not None:
+            home = keepsake.Home(autostart=self.original.autostart, replication=self.original.replication)
+        return replace(own, serve=self.serve, home=home)
 
 
 def check(ends: Ends, pair: Pair, point: RecoveryPoint) -> Preflight:
@@ -61,14 +84,14 @@ def check(ends: Ends, pair: Pair, point: RecoveryPoint) -> Preflight:
     at_s = machine.client.clock.now_s() + machine.client.clock_offset_s
     sheet = survey.to_sheet(row.get("sheet") or {}, read_at_s=at_s)
     switches = wire.words(row.get("switches"))
-    original, state = (None, "") if _is_kept(sheet) else _original(ends, pair, vm)
+    original = None if _is_kept(sheet) else _original(ends, pair, vm)
     serve, missing = ({}, []) if _is_kept(sheet) else _plan(ends, sheet, vm, switches, original)
     reasons = [*_reasons(sheet, point), *missing]
     refusal = row.get("refusal")
     if not reasons and isinstance(refusal, dict):
         said = f"{refusal.get('category') or 'refused'}: {str(refusal.get('message') or '').strip()}"
         reasons = [f"{vm.host} itself would refuse the failover ({said})"]
-    return Preflight(sheet=sheet, original=original, original_state=state, serve=serve, reasons=tuple(reasons))
+    return Preflight(sheet=sheet, original=original, serve=serve, reasons=tuple(reasons))
 
 
 def _is_kept(sheet: Sheet) -> bool:
@@ -129,25 +152,24 @@ def _has_point(sheet: Sheet, point: RecoveryPoint) -> bool:
 # --- switches --------------------------------------------------------------------------------------------------------
 
 
-def _original(ends: Ends, pair: Pair, replica: Vm) -> tuple[Keepsake | None, str]:
-    """Return what the production copy was before any fence, and what its replication shows."""
+def _original(ends: Ends, pair: Pair, replica: Vm) -> Original | None:
     if not pair.is_production_reachable or pair.production is None:
-        return None, ""
+        return None
     try:
-        sheet = ends.counterpart(replica).now()
+        return Original.of(ends.counterpart(replica).now())
     except DrError:
-        return None, ""  # it died meanwhile: what it was is not needed where dr_site.replica.network says it
-    return keepsake.now(sheet), sheet.replication_state
+        return None  # it died meanwhile: what it was is not needed where dr_site.replica.network says it
 
 
 def _plan(
-    ends: Ends, sheet: Sheet, vm: Vm, switches: Sequence[str], original: Keepsake | None
+    ends: Ends, sheet: Sheet, vm: Vm, switches: Sequence[str], original: Original | None
 ) -> tuple[dict[str, str], list[str]]:
     """Choose a switch for each adapter, "" for one that was not connected; and say which cannot be chosen."""
     network = ends.end_at(vm.host).network or ""
     serve: dict[str, str] = {}
     missing: dict[str, None] = {}
-    for nic, was in _matched(sheet.nics, original):
+    for place, nic in enumerate(sheet.nics):
+        was = original.switch_of(nic, place, sheet.nics) if original is not None else None
         wanted = _switch(was, network, switches)
         if wanted is None:
             missing[
@@ -161,17 +183,6 @@ def _plan(
         else:
             serve[keepsake.short(nic.id)] = wanted
     return serve, list(missing)
-
-
-def _matched(nics: Sequence[Adapter], original: Keepsake | None) -> list[tuple[Adapter, str | None]]:
-    """Pair each adapter with the switch of the original's: by its id, else by its place where there are as many."""
-    if original is None:
-        return [(nic, None) for nic in nics]
-    by_place = list(original.nics.values()) if len(original.nics) == len(nics) else []
-    return [
-        (nic, original.nics.get(keepsake.short(nic.id), by_place[at] if by_place else None))
-        for at, nic in enumerate(nics)
-    ]
 
 
 def _switch(was: str | None, network: str, switches: Sequence[str]) -> str | None:

@@ -93,6 +93,7 @@ class Promotion:
         self.guest_within_s, self.clock = guest_within_s, clock
         self.machine = ends.machine(self.replica)
         self.what = f"promote the replica of {pair.name}"
+        self._off_at_s = 0.0  # when it was last seen off, by its host's clock
 
     def steps(self) -> Iterator[Step]:
         found = preflight.check(self.ends, self.pair, self.point)
@@ -104,7 +105,7 @@ class Promotion:
         yield self._claim(found)
         yield self._fail_over()
         yield self._isolate()
-        yield power.power_on_step(self.machine, unless=self.is_past)
+        yield power.power_on_step(self.machine, unless=self._is_past_noting_off)
         yield self._see_guest()
         yield self._connect()
         yield self.machine.stamp_step(
@@ -119,6 +120,11 @@ class Promotion:
     def is_past(self, sheet: Sheet) -> bool:
         """Tell whether the promotion was completed: from then on nothing here may touch the copy again."""
         return self._is_ours(sheet) and sheet.stamps.get(stamps.PHASE) in PAST
+
+    def _is_past_noting_off(self, sheet: Sheet) -> bool:
+        if sheet.power is Power.OFF:
+            self._off_at_s = sheet.read_at_s
+        return self.is_past(sheet)
 
     def _is_ours(self, sheet: Sheet) -> bool:
         return sheet.stamps.get(stamps.RUN) == self.run_id
@@ -208,8 +214,8 @@ class Promotion:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.health import await_guest
 
         sheet = self.machine.last()
-        booted_at_s = power.booted_at_s(sheet) or sheet.read_at_s
-        since_s = booted_at_s - BOOT_ROUNDED_S  # crashes before this boot are another guest's
+        # Crashes before this boot are another guest's
+        since_s = self._off_at_s or (power.booted_at_s(sheet) or sheet.read_at_s) - BOOT_ROUNDED_S
         wait = await_guest(self.machine.client, self.machine.vm(sheet), within_s=self.guest_within_s, since_s=since_s)
         if wait.outcome is GuestOutcome.ALIVE:
             return
