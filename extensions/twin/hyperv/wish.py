@@ -20,6 +20,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     seconds,
 )
 
+VOLUME = "D:"  # where the lab's hosts keep their VMs, beside C: for Windows itself
 FREQUENCIES = (30, 300, 900)  # of Hyper-V Replica
 AUTHENTICATIONS = ("certificate", "kerberos")
 CULTURES = ("en-US", "de-DE")
@@ -144,7 +145,10 @@ def _end(wish: SiteWish, side: str, node: str | None, switch: str | None, place:
     if _DNS_NAME.fullmatch(named) is None or _is_address(named):
         # Set-VMReplication refuses an address: it must find the name in a certificate or a service principal.
         raise BadInventory(f"{place}: the {side} host is {named!r}; Hyper-V Replica takes a DNS name, no address")
-    return End(node=named, datastore=said.datastore, network=str(switch or said.network))
+    own = wish.site_vars[side].get("datastore") if wish.provider == "hyperv" else None
+    if own not in (None, VOLUME):
+        raise BadInventory(f"{place}: the {side} datastore is {own!r}; the lab's hosts keep their VMs on {VOLUME}")
+    return End(node=named, datastore=VOLUME, network=str(switch or said.network))
 
 
 def _is_address(name: str) -> bool:

@@ -25,10 +25,11 @@ def shaped(
     *,
     hosts: str = "one: {dr_vm: one}",
     nodes: tuple[str, str] = ("a.small.example", "b.small.example"),
+    more_words: str = "",
     **more: t.Any,
 ) -> HypervWish:
     """One small client with a lab file of its own."""
-    end = "{api_host: x, node: %s, network: Office}"
+    end = f"{{api_host: x, node: %s, network: Office, {more_words}}}"
     inventory = folder / "site.yml"
     inventory.write_text(
         "site:\n  vars:\n    dr_site:\n      name: small\n      provider: hyperv\n"
@@ -47,8 +48,9 @@ def test_a_client_of_hyperv_keeps_its_words() -> None:
     assert (wish.system_of("centralino"), wish.system_of("dominio")) == ("linux", "windows")
 
 
-def test_names_of_another_platform_s_client_are_taken_as_they_are() -> None:
+def test_names_of_another_platform_s_client_are_taken_as_they_are_but_for_its_datastores() -> None:
     wish = hyperv_wish(read_site(LUCA))
+    assert {wish.production.datastore, wish.replica.datastore} == {"D:"}
     assert (wish.production.node, wish.production.network) == ("esx1.luca.example", "VM Network")
     assert 'L\'"Über" {{ 7 * 7 }} {# no #} склад 倉庫' in [vm.vm for vm in hyperv_wish(read_site(CLINIC)).vms]
 
@@ -105,6 +107,12 @@ def test_the_frequencies_are_those_of_hyperv_replica(tmp_path: Path, every: int 
 def test_a_wrong_lab_file_names_the_place_and_the_fix(tmp_path: Path, lab: dict[str, t.Any], why: str) -> None:
     with pytest.raises(BadInventory, match=why):
         shaped(tmp_path, lab)
+
+
+def test_another_volume_than_the_lab_s_hosts_have_is_refused(tmp_path: Path) -> None:
+    assert shaped(tmp_path, more_words="datastore: 'D:'").replica.datastore == "D:"
+    with pytest.raises(BadInventory, match="the production datastore is 'E:'; the lab's hosts keep their VMs on D:"):
+        shaped(tmp_path, more_words="datastore: 'E:'")
 
 
 def test_a_name_longer_than_hyperv_takes_is_refused_by_the_host_it_is_of(tmp_path: Path) -> None:
