@@ -26,7 +26,11 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.metadat
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     Argument,
     Block,
+    Call,
     Command,
+    Expression,
+    Paren,
+    Pipeline,
     Variable,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.sets import BindingError
@@ -44,6 +48,12 @@ _BY_OBJECT = {
     "Complete-VMFailover": {"VM"},
     "Set-VMReplication": {"VM"},
 }
+
+
+# Each of these is a small language of its own, so a value must not become a part of it.
+_QUERIES = frozenset(["Filter", "Query", "FilterXPath", "FilterXml"])
+# These take a name for a pattern: the VM's switch "LAN [2]" would not be found, or another one would.
+_PATTERNS = {"Get-VMSwitch": "Name", "Get-VMSnapshot": "Name", "Get-VMNetworkAdapter": "Name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +122,22 @@ def _value_reasons(cmdlet: Cmdlet, name: str, one: Given) -> Iterator[Reason]:
             yield ("bad-enum" if is_enum else sets.BAD_VALUE), f"{where}: {refusal}"
         except BindingError as refusal:
             yield refusal.rule, refusal.what
-    elif not is_fitting(one.type, parameter.type):
+        return
+    if name in _QUERIES:
+        yield "query-from-value", f"{where} is spelt out in the script, or the objects are sifted afterwards"
+    if _PATTERNS.get(cmdlet.name) == name and not _is_escaped(argument.value):
+        yield "wildcard", f"{where} takes wildcards: sift the objects, or [WildcardPattern]::Escape the name"
+    if not is_fitting(one.type, parameter.type):
         yield sets.BAD_VALUE, f"{where} takes a {parameter.type}, not a {one.type}"
+
+
+def _is_escaped(value: Expression) -> bool:
+    """Whether this is `([Management.Automation.WildcardPattern]::Escape(...))`."""
+    match value:
+        case Paren(inner=Pipeline(elements=(Call(name=name, is_static=True),))):
+            return name.casefold() == "escape"
+        case dummy:
+            return False
 
 
 def _set_reasons(cmdlet: Cmdlet, bound: set[str], piped: Type, is_piped: bool) -> Iterator[Reason]:

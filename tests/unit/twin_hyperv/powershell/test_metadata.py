@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import core_cmdlets, metadata, registry
 
 TABLE = json.loads(
     (Path(__file__).parents[4] / "extensions/twin/hyperv/powershell/cmdlets.json").read_text(encoding="utf-8")
@@ -168,6 +169,13 @@ def test_what_hyperv_cmdlets_put_out_is_described_so_that_the_gate_can_check_its
         "Microsoft.HyperV.PowerShell.VMNetworkAdapterBase",  # of Set-VMNetworkAdapter, which nobody reads
         "System.String",
     }
+
+
+def test_the_twin_plays_every_cmdlet_of_the_table():
+    assert cmdlets_every.MODULES  # importing them is what registers their cmdlets
+    for cmdlet in CMDLETS:
+        if cmdlet.name.casefold() not in core_cmdlets.STAGES:
+            assert callable(registry.run_of(cmdlet.name)), cmdlet.name
 
 
 def test_a_cmdlet_is_found_whatever_its_case_and_an_unknown_one_is_not():
