@@ -87,7 +87,7 @@ class Server:
             is_open=lambda: self._is_open,
             count=self._count,
         )
-        self._connections: set[threading.Thread] = set()
+        self._connections: list[threading.Thread] = []
         self._listener = Listener(self._serve, name=f"{name}-winrm", port=port, wrap=self._wrapped)
 
     @property
@@ -156,6 +156,12 @@ class Server:
             self._tell(kind)
 
     def _wrapped(self, plain: socket.socket) -> socket.socket:
+        """Begin a connection, in its own thread."""
+        with self._lock:
+            self._connections = [
+                *(thread for thread in self._connections if thread.is_alive()),
+                threading.current_thread(),
+            ]
         for fault in self.faults.strike(Seen("Connect", self.name)):
             match fault.action:
                 case "latency":
@@ -174,15 +180,9 @@ class Server:
         return self._tls.wrap_socket(plain, server_side=True)
 
     def _serve(self, connection: socket.socket) -> None:
-        thread = threading.current_thread()
-        with self._lock:
-            self._connections.add(thread)
         try:
             Connection(connection, self._host)
         except (OSError, EOFError):
             raise  # the client left, or the line was cut
         except Exception as broken:  # noqa: BLE001  (kept for the lab; the client sees its connection end)
             self.failures.append(broken)
-        finally:
-            with self._lock:
-                self._connections.discard(thread)
