@@ -246,6 +246,15 @@ def _wrong_type(value: object, wanted: str) -> PowerShellError:
     )
 
 
+def to_uint16(value: object) -> int:
+    """[uint16], which WMI asks for; it is an [int] to everything else here."""
+    number = to_integer(value)
+    if not 0 <= number < 2**16:
+        why = "Value was either too large or too small for a UInt16."
+        raise cannot_convert(value, "System.UInt16", why, "InvalidCastIConvertible")
+    return number
+
+
 def to_double(value: object) -> float:
     return float(_as_number(value, "System.Double", "InvalidCastFromStringToDoubleOrSingle"))
 
@@ -339,6 +348,7 @@ def cast(type_word: str, value: object, zone: HostZone) -> object:
         "string": text_of,
         "int": to_integer,
         "long": lambda one: to_integer(one, bits=64),
+        "uint16": to_uint16,
         "double": to_double,
         "bool": is_true,
         "datetime": lambda one: to_datetime(one, zone),
