@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import is_address
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import AuthorizationEntry, is_address
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import RECOVERY_POINTS, Checkpoint, Machine
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Phase
 
@@ -128,7 +128,9 @@ def _peer_end(fleet: Fleet, call: Call) -> str:
     if there.mode == "Replica" and there.state == "WaitingForInitialReplication":
         own = fleet.hosts[call.machine.host]
         allowed = there.allowed_primary_server
-        return "waiting" if not allowed or own.is_called(allowed) else "other"
+        # It names an authorization entry, which may hold for a whole domain.
+        is_let_in = not allowed or own.is_called(allowed) or AuthorizationEntry(allowed).admits(own.name)
+        return "waiting" if is_let_in else "other"
     if there.mode == "Replica" and there.state in ("Replicating", "Resynchronizing"):
         return "replicating"
     return "other"
