@@ -136,9 +136,9 @@ class Road:
     def reverse(self, **kill: t.Any) -> list[str]:
         return self.replicate("reversed", is_loss_accepted=True, **kill)
 
-    def migrate(self, to: str = "production", *, mode: str = "cold", **kill: t.Any) -> list[str]:
+    def migrate(self, to: str = "production", *, mode: str = "cold", vm: Vm | None = None, **kill: t.Any) -> list[str]:
         steps = migrate.migrate(
-            self.bench.ends, self.line(), to=to, mode=mode, run_id=RUN, within_s=600, guest_within_s=60
+            self.bench.ends, vm or self.line(), to=to, mode=mode, run_id=RUN, within_s=600, guest_within_s=60
         )
         return self._run(steps, **kill)
 

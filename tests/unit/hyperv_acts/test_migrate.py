@@ -147,13 +147,14 @@ def test_a_host_that_falls_silent_at_any_act_makes_no_second_copy(road: Road, ho
         if at == number:
             road.bench.fleet.host_lost(host, is_dead=False)
 
-    is_kept_waiting = host == A or number <= TURNED_AT
-    if is_kept_waiting:
+    vm = road.line()
+    is_resting = HOME[number - 1] in ("stamp the copy it left as fenced", "disconnect the NICs it left")
+    if host == A or number <= TURNED_AT:
         with pytest.raises((SiteUnreachable, StepFailed)):
             road.migrate(before=lose)
         with pytest.raises(Refused, match="does not answer"):
-            road.migrate()
-    elif host == B and HOME[number - 1] in ("stamp the copy it left as fenced", "disconnect the NICs it left"):
+            road.migrate(vm=vm)
+    elif is_resting:
         with pytest.raises((SiteUnreachable, StepFailed)):
             road.migrate(before=lose)
         road.migrate()  # it serves at home, though the other host is still silent
