@@ -117,7 +117,8 @@ def test_a_fence_works_in_german_and_beside_a_vm_of_the_same_name(make_bench: Ma
 
 def test_what_a_person_wrote_meanwhile_is_not_overwritten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     wire = bench.wires[A]
-    run, wrote = wire.run, []
+    run = wire.run
+    wrote: list[bool] = []
 
     def run_late(*arguments: t.Any, **more: t.Any) -> t.Any:
         if b"-cne" in arguments[2] and not wrote:

@@ -78,6 +78,11 @@ class Machine:
         self._last = survey.look(self.client, self.guid)
         return self._last
 
+    def begin(self) -> Sheet:
+        """Read it right before its first step, whose look this is then."""
+        self._answered = self.now()
+        return self._answered
+
     def last(self) -> Sheet:
         """Return what the look just before an act has shown."""
         return self._last if self._last is not None else self.now()

@@ -61,7 +61,7 @@ def unfence(client: Client, vm: Vm, former: Former) -> list[Step]:
     The VM's own memory of what it was comes first, to the letter; the journal's serves where that was taken off by hand.
     """
     machine = Machine.of(client, vm)
-    start = machine.now()
+    start = machine.begin()
     kept = keepsake.of(start)
     if kept is None and stamps.FENCED not in start.stamps:
         return [forget_step(machine)]  # unfenced already: what was changed since is not ours to put back

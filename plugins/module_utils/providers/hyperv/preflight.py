@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power, RecoveryPoint, Vm, Way
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, survey, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import failover as scripts
@@ -74,17 +75,20 @@ class Preflight:
         return replace(own, serve=self.serve, home=home)
 
 
-def check(ends: Ends, pair: Pair, point: RecoveryPoint) -> Preflight:
-    """Read both hosts and judge. A replica that a run of ours has in its hands is not asked what it has begun already."""
+def check(ends: Ends, pair: Pair, point: RecoveryPoint, machine: Machine | None = None) -> Preflight:
+    """Read both hosts and judge. A replica that a run of ours has in its hands is not asked what it has begun already.
+
+    ``machine`` is the replica in the hands of who goes on from here: what is read of it is the look of its first step.
+    """
     vm = require_replica(pair, "promote the replica")
-    machine = ends.machine(vm)
+    machine = machine if machine is not None else ends.machine(vm)
+    # The other host first: it may let us wait, and what is read of the replica must be of now
+    original = None if stamps.MODE in vm.stamps else _original(ends, pair, vm)
     # Not tried on one of ours: a failover that is under way refuses a second one, and is ended first
     is_ours = bool(vm.stamps.get(stamps.RUN))
     row = machine.client.run(scripts.CHECK, id=machine.guid, point=snapshot_of(point.id), is_tried=not is_ours)
-    at_s = machine.client.clock.now_s() + machine.client.clock_offset_s
-    sheet = survey.to_sheet(row.get("sheet") or {}, read_at_s=at_s)
+    sheet = machine.take(row.get("sheet") or {}) or machine.begin()
     switches = wire.words(row.get("switches"))
-    original = None if _is_kept(sheet) else _original(ends, pair, vm)
     serve, missing = ({}, []) if _is_kept(sheet) else _plan(ends, sheet, vm, switches, original)
     reasons = [*_reasons(sheet, point), *missing]
     refusal = row.get("refusal")

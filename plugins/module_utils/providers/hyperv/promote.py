@@ -96,7 +96,7 @@ class Promotion:
         self._off_at_s = 0.0  # when it was last seen off, by its host's clock
 
     def steps(self) -> Iterator[Step]:
-        found = preflight.check(self.ends, self.pair, self.point)
+        found = preflight.check(self.ends, self.pair, self.point, self.machine)
         self._refuse_foreign(found.sheet)
         if found.reasons and not self.is_past(found.sheet):
             raise Refused(what=self.what, why="; ".join(found.reasons), next=f"lift what stands against it, {AGAIN}")
