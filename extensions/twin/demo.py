@@ -64,7 +64,9 @@ def play(lab: Lab, provider: str) -> int:
     outcome = conclude(lab, provider, vm, journal_url, page)
     (OUT / "outcome.json").write_text(json.dumps(outcome, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(say(outcome, page), flush=True)
-    is_good = ended == 0 and outcome["outcome"] == "recovered_home" and outcome["home"]
+    for error in lab.simulator_errors:
+        print(f"demo: the twin failed: {error}", file=sys.stderr)
+    is_good = ended == 0 and outcome["outcome"] == "recovered_home" and outcome["home"] and not lab.simulator_errors
     return 0 if is_good and not outcome["split_brain_seen"] else 1
 
 

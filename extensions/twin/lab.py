@@ -146,6 +146,11 @@ class Lab(ABC):
     def _tear_down(self) -> None:
         """End all that ``_stand_up`` made. Called on a lab that may be half open."""
 
+    @property
+    def simulator_errors(self) -> list[str]:
+        """What the twin did not know or broke down with since it was started; any of these fails a test and the demo."""
+        return []
+
     def technician_says(self) -> dict[str, t.Any]:
         """The variables that a recovery from the lab file's story needs of a person on this platform."""
         return {}
