@@ -27,8 +27,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.tra
     Output,
     Transport,
     WinrmTransport,
-    address_of,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.trust import address_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import NotSent
 
 __all__ = ["Client", "Row"]

@@ -25,12 +25,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import En
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import sdk
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transport import (
     Expired,
-    address_of,
     causes_of,
     foreign_certificate,
     is_quota,
-    port_of,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.trust import address_of, port_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN
 
 NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
@@ -229,7 +228,7 @@ def account_of(spec: EndpointSpec) -> str:
 def clean(text: str, spec: EndpointSpec | None = None) -> str:
     """Take out whatever is a secret or looks like one, and line breaks."""
     text = re.sub(*_SECRETS, text)
-    if spec is not None and spec.api_password:
+    if spec is not None and spec.api_password and len(spec.api_password) > 3:  # of a shorter one words are full
         text = text.replace(spec.api_password, "<secret>")
     return " ".join(text.split())
 

@@ -24,7 +24,9 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.sur
 def require_node(client: Client, seen: Survey, *nodes: str) -> None:
     """Refuse a node that this host is not: acts on one host that are meant for the other make two copies run."""
     for node in nodes:
-        if node and not any(wire.same_name(node, name) for name in (seen.fqdn, seen.computer)):
+        # A full name is compared with the full name: hosts of two domains may share their first label
+        names = (seen.fqdn,) if "." in node and "." in seen.fqdn else (seen.fqdn, seen.computer)
+        if node and not any(wire.same_name(node, name) for name in names):
             raise BadInput(
                 what=f"find the host {node!r}",
                 why=f"{client.address} is the host {seen.fqdn or seen.computer}",

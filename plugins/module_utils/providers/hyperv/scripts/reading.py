@@ -331,8 +331,8 @@ $settings = Get-CimInstance -Namespace $space -ClassName 'Msvm_VirtualSystemSett
 } | Select-Object -First 1
 $arguments = @{
     TargetSystem = $settings
-    WidthPixels = [uint16]$p.width
-    HeightPixels = [uint16]$p.height
+    WidthPixels = [int]$p.width
+    HeightPixels = [int]$p.height
 }
 $image = Invoke-CimMethod -InputObject $service -MethodName 'GetVirtualSystemThumbnailImage' -Arguments $arguments
 $pixels = ''
