@@ -161,7 +161,7 @@ class Hyperv:
         return {**{key: value for key, value in policy.items() if key != "job_hook"}, "cold_migration": True}
 
     def changes(self, call: str) -> bool:
-        from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import is_changing
+        from ansible_collections.ferragosto.dr.extensions.twin.hyperv.processes import is_changing
 
         return is_changing(call)
 
