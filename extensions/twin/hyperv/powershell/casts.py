@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PowerShell's conversions: what a value is as text, as truth, as a number, a date, a Guid, an array."""
+"""PowerShell's conversions: what a value is as a number, a date, a Guid, an array; and casts to every type it knows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
+    is_number,
+    is_true,
+    plain,
+    text_of,
+    type_name,
+)
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     NOTHING,
     ArrayList,
@@ -23,7 +30,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     HostZone,
     Int64,
     PSObject,
-    ScriptBlock,
 )
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -32,137 +38,6 @@ _ISO = re.compile(
     re.I,
 )
 _AMERICAN = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: (\d{1,2}):(\d{2})(?::(\d{2}))?)?")
-_NAMES: tuple[tuple[type, str], ...] = (
-    (bool, "System.Boolean"),
-    (Int64, "System.Int64"),
-    (float, "System.Double"),
-    (Char, "System.Char"),
-    (str, "System.String"),
-    (dt.datetime, "System.DateTime"),
-    (dt.timedelta, "System.TimeSpan"),
-    (uuid.UUID, "System.Guid"),
-    (bytes, "System.Byte[]"),
-    (ArrayList, "System.Collections.ArrayList"),
-    (list, "System.Object[]"),
-    (ScriptBlock, "System.Management.Automation.ScriptBlock"),
-)
-
-
-def plain(value: object) -> object:
-    """The value with AutomationNull read as $null."""
-    return None if value is NOTHING else value
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_long(value: int) -> bool:
-    return isinstance(value, Int64) or not -(2**31) <= value < 2**31
-
-
-def type_name(value: object) -> str:
-    """The whole .NET name of a value's type."""
-    if isinstance(value, EnumValue):
-        return value.type_name
-    if isinstance(value, PSObject):
-        return value.type_names[0]
-    if isinstance(value, Hashtable):
-        return (
-            "System.Collections.Specialized.OrderedDictionary" if value.is_ordered else "System.Collections.Hashtable"
-        )
-    if isinstance(value, int) and not isinstance(value, bool):
-        return "System.Int64" if is_long(value) else "System.Int32"
-    for kind, name in _NAMES:
-        if isinstance(value, kind):
-            return name
-    raise SimulatorError(f"the twin's PowerShell met a value it does not know: {value!r}")
-
-
-def text_of(value: object) -> str:
-    """[string]$value: culture-invariant, arrays joined by blanks."""
-    if isinstance(value, (list, bytes)):
-        return " ".join(text_of(one) for one in value)
-    return _text(value, is_nested=False)
-
-
-def _text(value: object, *, is_nested: bool) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "True" if value else "False"
-        case int() | str():
-            return str(value)
-        case float():
-            return number_text(value)
-        case dt.datetime():
-            return value.strftime("%m/%d/%Y %H:%M:%S")
-        case dt.timedelta():
-            return span_text(value)
-        case uuid.UUID():
-            return str(value)
-        case EnumValue():
-            return value.name
-        case ScriptBlock():
-            return value.text
-        case PSObject():
-            return _object_text(value, is_nested=is_nested)
-        case dummy if value is NOTHING:
-            return ""
-        case dummy:
-            return type_name(value)
-
-
-def _object_text(value: PSObject, *, is_nested: bool) -> str:
-    if value.text is not None:
-        return value.text
-    if value.is_closed:
-        return value.type_names[0]
-    if is_nested:  # 5.1 shows an object within an object's text as nothing at all
-        return ""
-    return "@{" + "; ".join(f"{name}={_text(one, is_nested=True)}" for name, one in value.items()) + "}"
-
-
-def number_text(value: float) -> str:
-    """A double as .NET Framework writes it: 15 digits, invariant."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return f"{value:.15g}".replace("e", "E")
-
-
-def ticks_of(span: dt.timedelta) -> int:
-    return (span.days * 86400 + span.seconds) * 10_000_000 + span.microseconds * 10
-
-
-def span_text(span: dt.timedelta) -> str:
-    """A TimeSpan in its constant format, [-][d.]hh:mm:ss[.fffffff]."""
-    sign, span = ("-", -span) if span < dt.timedelta(0) else ("", span)
-    hours, rest = divmod(span.seconds, 3600)
-    days = f"{span.days}." if span.days else ""
-    fraction = f".{span.microseconds * 10:07d}" if span.microseconds else ""
-    return f"{sign}{days}{hours:02d}:{rest // 60:02d}:{rest % 60:02d}{fraction}"
-
-
-def is_true(value: object) -> bool:
-    """Whether `if` takes the value for true."""
-    match value:
-        case bool():
-            return value
-        case int() | float():
-            return value != 0
-        case str():
-            return value not in ("", "\0") if isinstance(value, Char) else value != ""
-        case EnumValue():
-            return value.value != 0
-        case list() if len(value) < 2:
-            if not value:
-                return False
-            return len(value[0]) > 0 if isinstance(value[0], list) else is_true(value[0])
-        case dummy:
-            return value is not None and value is not NOTHING
 
 
 def cannot_convert(value: object, wanted: str, why: str, error_id: str) -> PowerShellError:
@@ -210,7 +85,7 @@ def to_integer(value: object, *, bits: int = 32) -> int:
 
 
 def _overflow(value: object, wanted: str) -> PowerShellError:
-    kind = "an Int64" if wanted.endswith("64") else "an Int32"
+    kind = {"System.Int64": "an Int64", "System.UInt16": "a UInt16"}.get(wanted, "an Int32")
     return cannot_convert(
         value, wanted, f"Value was either too large or too small for {kind}.", "InvalidCastIConvertible"
     )
@@ -250,8 +125,7 @@ def to_uint16(value: object) -> int:
     """[uint16], which WMI asks for; it is an [int] to everything else here."""
     number = to_integer(value)
     if not 0 <= number < 2**16:
-        why = "Value was either too large or too small for a UInt16."
-        raise cannot_convert(value, "System.UInt16", why, "InvalidCastIConvertible")
+        raise _overflow(value, "System.UInt16")
     return number
 
 
