@@ -119,9 +119,12 @@ def test_a_role_of_a_cluster_is_refused_before_anything(bench: Bench) -> None:
 def test_check_mode_looks_only_and_shows_the_cmdlets(make_bench: Make) -> None:
     bench = make_bench(name=ODD_NAME)
     found = predict_steps(power_off(bench.ends.production, bench.vm(bench.original), guest_within_s=60))
-    assert [call.partition("-VM ")[0] for call in found[0].calls] == [f"{A}: Stop-", f"{A}: Stop-"] or all(
-        call.startswith(f"{A}: Stop-VM -VM '{bench.guid}'") for call in found[0].calls
-    )
+    assert found[0].changed
+    assert [call.partition("' ")[2] for call in found[0].calls] == [
+        "-Force, ended after 60 s",
+        "-TurnOff -Force (saved: Remove-VMSavedState)",
+    ]
+    assert all(call.startswith(f"{A}: Stop-VM -VM '{bench.guid}' ") for call in found[0].calls)
     assert bench.ran(A) == []
     assert bench.original.state == "Running"
 

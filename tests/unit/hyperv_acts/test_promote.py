@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.effects import Effects
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Phase as GuestPhase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
@@ -160,6 +161,28 @@ def test_a_second_choice_that_was_cut_off_is_finished(bench: Bench, kill_after: 
         bench.promote(last_night(bench), kill_after=kill_after)
     bench.promote(last_night(bench))
     assert is_serving(bench, generation=3000)
+
+
+def test_a_point_that_brings_its_settings_along_is_claimed_and_isolated_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No document says whether a failover keeps the VM's settings or takes those of the point: both must do."""
+    fail_over = Effects._fail_over
+
+    def with_settings(self: Effects, call: t.Any) -> float:
+        took_s = fail_over(self, call)
+        call.machine.notes, call.machine.auto_start = "as it was last night", "Start"
+        call.machine.adapters[0].switch = LAN
+        return took_s
+
+    monkeypatch.setattr(Effects, "_fail_over", with_settings)
+    bench.fence()
+    assert "isolate before power on" in bench.promote(last_night(bench))
+    assert is_serving(bench, generation=3000)
+    assert bench.replica.auto_start == "Nothing"
+    assert bench.promote(last_night(bench)) == []
+    bench.undo()
+    assert bench.shape()[B] == bench.was[B]
 
 
 # --- switches --------------------------------------------------------------------------------------------------------
