@@ -37,7 +37,9 @@ def test_person_who_switched_it_off_is_named(claim: Claim) -> None:
     claim.control.power_off("spare", user="marco.rinaldi")
     found = diagnosis(claim, "spare")
     assert found["verdict"] == "powered_off"
-    assert "marco.rinaldi" in found["by_whom"]
+    # Hyper-V's log keeps no name, and still it must not pass for the guest's own doing
+    who = "without a name in the log" if claim.name == "hyperv" else "marco.rinaldi"
+    assert found["by_whom"].startswith(f"person {who}")
 
 
 def test_service_that_fails_in_a_living_guest_is_degraded_not_down(claim: Claim) -> None:

@@ -45,6 +45,9 @@ _SAID: dict[int, tuple[EventKind, str]] = {
 }
 # A filter of Get-WinEvent takes little more than twenty ids.
 IDS = sorted(_SAID)
+# Neither comes from within the guest, and the log keeps no name: it may have been meant, so it counts as a person's.
+BY_SOMEBODY = {18502, 18504}
+SOMEBODY = "without a name in the log"
 CRASHES = sorted(number for number, (kind, _words) in _SAID.items() if kind is EventKind.CRASHED)
 MOST_EVENTS = 1000  # of all VMs of the host; those of others are left out after the reading
 STANDS_S = 1.0
@@ -87,7 +90,8 @@ def to_event(row: Row, guid: str) -> Event | None:
     kind, words = _SAID[number]
     if number == FATAL_ERROR:
         words += _stop_code(wire.words(row.get("data")), guid, str(row.get("text") or ""))
-    return Event(at_s=at_s, kind=kind, text=f"{words} (event {number})")
+    user = SOMEBODY if number in BY_SOMEBODY else ""
+    return Event(at_s=at_s, kind=kind, user=user, text=f"{words} (event {number})")
 
 
 def to_events(rows: Sequence[Row], guid: str) -> tuple[Event, ...]:
