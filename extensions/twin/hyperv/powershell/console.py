@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import clixml
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import is_number, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import (
     PowerShellError,
     SimulatorError,
@@ -23,6 +22,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors 
 )
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import Exited, Flow
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.interpreter import Interpreter
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_number, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Console, Process
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import Input
 

@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import json51, members, operators, statics
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import (
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import to_datetime, to_double
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
     is_number,
     is_true,
     plain,
     text_of,
-    to_datetime,
-    to_double,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Caller
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, cmdlet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (

@@ -16,9 +16,9 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import 
     operators,
     statics,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import is_true, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import Frame
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_true, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     ArrayOf,
     Assign,

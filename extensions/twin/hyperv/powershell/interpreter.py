@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import casts, members, operators, statics
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import is_true, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import (
     Broken,
@@ -22,6 +21,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames 
     record_of,
     thrown,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_true, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     Assign,
     Command,

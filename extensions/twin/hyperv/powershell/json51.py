@@ -12,8 +12,8 @@ import re
 import typing as t
 import uuid
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import number_text, text_of, ticks_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import number_text, text_of, ticks_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     NOTHING,
     EnumValue,

@@ -10,14 +10,14 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import (
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import to_integer
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
     is_number,
     plain,
     ticks_of,
-    to_integer,
     type_name,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     NOTHING,
     Char,

@@ -11,17 +11,17 @@ import typing as t
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import (
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import to_integer
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
     is_long,
     is_number,
     number_text,
     plain,
     span_text,
     text_of,
-    to_integer,
     type_name,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import (
     ByteStream,
     Encoding,

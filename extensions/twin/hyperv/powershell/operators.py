@@ -14,17 +14,16 @@ import uuid
 from collections.abc import Callable
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import (
-    guid_of,
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import guid_of, number_of, to_datetime
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
     is_long,
     is_number,
-    number_of,
+    is_true,
     plain,
     text_of,
-    to_datetime,
     type_name,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     Char,
     EnumValue,
@@ -67,8 +66,6 @@ def equal(left: object, right: object, zone: HostZone) -> bool:
         return left is right
     match left:
         case bool():
-            from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import is_true
-
             return left == is_true(right)
         case str():
             return left.casefold() == text_of(right).casefold()

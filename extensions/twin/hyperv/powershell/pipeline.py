@@ -18,7 +18,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import 
     registry,
     sets,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import plain
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.core_cmdlets import CallSite
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.expressions import Evaluator
@@ -29,6 +28,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames 
     Returned,
     Scope,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     Argument,
     Block,
@@ -114,7 +114,7 @@ class Pipelines(Evaluator):
             self.process.errors.append(error)
 
     def preference(self, frame: Frame) -> str:
-        found = casts.text_of(frame.scope.find("ErrorActionPreference")[1])
+        found = text_of(frame.scope.find("ErrorActionPreference")[1])
         return next((action for action in _ACTIONS if action.casefold() == found.casefold()), found)
 
     def _stage(self, node: Command, frame: Frame, *, is_fed: bool) -> _Stage:

@@ -14,15 +14,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import (
-    is_number,
-    plain,
     short_type,
-    text_of,
     to_datetime,
     to_guid,
     to_integer,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_number, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse import parse
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Process
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import ByteStream, Encoding, TextReader

@@ -48,7 +48,7 @@ def machine(name: str = "web", state: str = "Off") -> PSObject:
     return PSObject({"Name": name, "State": off(state, states[state])}, [kind], text=f"VirtualMachine ({name})")
 
 
-def output(script: str, /, context: Context | None = None, **variables: object) -> list[object]:
+def output(script: str, context: Context | None = None, /, **variables: object) -> list[object]:
     """What a script outputs, with these variables set before."""
     process = Process(context or Context(), Console())
     for name, value in variables.items():
@@ -58,7 +58,7 @@ def output(script: str, /, context: Context | None = None, **variables: object) 
 
 def value(script: str, /, **variables: object) -> object:
     """The one value that a script outputs."""
-    found = output(script, **variables)
+    found = output(script, None, **variables)
     assert len(found) == 1, found
     return found[0]
 

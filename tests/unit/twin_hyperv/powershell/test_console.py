@@ -19,6 +19,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.console
     STOPPED_EXIT_CODE,
     run_powershell,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse import parse
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.bootstrap import (
     ARGUMENTS,
     BOOTSTRAP,
@@ -26,6 +27,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
     EXECUTABLE,
     OPENING,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.every import ALL
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.powershell.language_kit import Context, encoded, run
 
 NAMES = [
@@ -99,6 +102,11 @@ def test_the_bootstrap_turns_a_written_error_into_the_end() -> None:
         "category": "ObjectNotFound",
         "line": 2,
     }
+
+
+@pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
+def test_every_script_of_the_provider_is_understood_to_its_last_branch(script: Script) -> None:
+    assert parse(script.text).block.body
 
 
 def test_a_german_host_answers_the_same_ids() -> None:
