@@ -11,9 +11,10 @@ import base64
 import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import events, messages
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import Rights
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import binder, metadata
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError, Stopped
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import run_of
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.fleet.fleet_kit import HOUR_S, A, B, Pair, about
 
@@ -179,6 +180,29 @@ def test_a_hung_guest_cannot_be_shut_down_but_turned_off() -> None:
     assert pair.refuses(A, about("Stop-VM -VM $vm -Force")).short == "OperationFailed"
     pair.does(A, about("Stop-VM -VM $vm -TurnOff"))
     assert pair.a.state == "Off"
+
+
+def test_a_session_that_is_ended_stops_waiting_for_a_guest_that_goes_on_shutting_down() -> None:
+    pair = Pair()
+    context = pair.session(A)
+    bound = binder.bind("Stop-VM", [("Name", "gestionale"), ("Force", binder.BARE)], session=_Session(context))
+    context.stop.set()
+    with pytest.raises(Stopped):
+        list(run_of("Stop-VM")(bound))
+    assert pair.a.state == "Running"
+    pair.turn(5.0)
+    assert pair.a.state == "Off"
+
+
+class _Session:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def variable(self, name: str) -> object:
+        return None
+
+    def write_host(self, text: str) -> None:
+        raise AssertionError(text)
 
 
 def test_a_saved_vm_must_lose_its_state_before_it_is_off() -> None:

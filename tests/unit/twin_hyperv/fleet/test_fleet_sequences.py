@@ -234,6 +234,47 @@ def test_both_sides_running_is_split_brain_and_hyper_v_does_not_stop_it() -> Non
     assert SERVING in {violation.kind for violation in pair.world.violations}
 
 
+def test_a_host_that_returns_and_starts_its_vm_beside_the_promoted_one_is_split_brain_too() -> None:
+    pair = Pair()
+    pair.fleet.host_lost(A)
+    pair.does(B, FAIL_OVER)
+    pair.does(B, CONNECT)
+    pair.turn(30.0)
+    assert pair.world.violations == ()
+    pair.fleet.host_back(A)  # its AutomaticStartAction is StartIfRunning
+    pair.turn(30.0)
+    assert pair.a.state == "Running"
+    assert SERVING in {violation.kind for violation in pair.world.violations}
+
+
+def test_a_planned_failover_to_an_older_point_needs_an_initial_replication() -> None:
+    pair = Pair()
+    pair.does(A, SHUT_DOWN)
+    pair.does(A, PREPARE)
+    failed_over_to(pair, 1)
+    pair.does(B, REVERSE % A)
+    assert pair.states() == ("WaitingForInitialReplication", "ReadyForInitialReplication")
+
+
+def test_an_initial_replication_whose_target_dies_is_an_error_and_can_be_resumed() -> None:
+    pair = Pair()
+    pair.fleet.host_lost(A)
+    pair.does(B, FAIL_OVER)
+    pair.fleet.host_back(A)
+    pair.does(A, TURN_OFF)
+    pair.does(A, AS_REPLICA)
+    pair.does(B, REVERSE % A)
+    pair.does(B, INITIAL)
+    pair.fleet.host_lost(A)
+    pair.turn(pair.fleet.timing.initial_s + 1)
+    assert pair.end(pair.b).state == "Error"
+    pair.fleet.host_back(A)
+    pair.does(B, about("Resume-VMReplication -VM $vm"))
+    assert pair.end(pair.b).state == "InitialReplicationInProgress"
+    pair.turn(pair.fleet.timing.initial_s + 1)
+    assert pair.states() == ("Replicating", "Replicating")
+
+
 def test_a_living_primary_meets_error_when_its_replica_was_failed_over() -> None:
     pair = Pair()
     failed_over_to(pair, 2)
