@@ -240,7 +240,7 @@ def test_a_host_that_returns_and_starts_its_vm_beside_the_promoted_one_is_split_
     pair.does(B, FAIL_OVER)
     pair.does(B, CONNECT)
     pair.turn(30.0)
-    assert pair.world.violations == ()
+    assert not pair.world.violations
     pair.fleet.host_back(A)  # its AutomaticStartAction is StartIfRunning
     pair.turn(30.0)
     assert pair.a.state == "Running"
