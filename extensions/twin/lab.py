@@ -148,7 +148,7 @@ class Lab(ABC):
 
     @property
     def simulator_errors(self) -> list[str]:
-        """What the twin did not know or broke down with since it was started; any of these fails a test and the demo."""
+        """What the twin did not know or broke down with since it was started or reset; any of these fails a test and the demo."""
         return []
 
     def technician_says(self) -> dict[str, t.Any]:

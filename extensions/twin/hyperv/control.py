@@ -243,7 +243,7 @@ class Control(BaseControl):
         self._lab.doors.show(kind, self._host(node).name if node else "")
 
     def simulator_errors(self) -> list[str]:
-        """What the twin did not know or broke down with, since its start. Any of these fails a test."""
+        """What the twin did not know or broke down with, since the last reset. Any of these fails a test."""
         return self._lab.simulator_errors
 
     # --- inner -------------------------------------------------------------------------------------------------------

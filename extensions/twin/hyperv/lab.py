@@ -70,7 +70,8 @@ class HypervLab(Lab):
         self._animator: Animator | None = None
         self._front: Doors | None = None
         self._client_certificate: ClientCertificate | None = None
-        self._past_mishaps: list[str] = []
+        self.past_simulator_errors: list[str] = []  # of before the last reset
+        self._told_failures = 0
         self.control = Control(self)
 
     @classmethod
@@ -108,10 +109,10 @@ class HypervLab(Lab):
 
     @property
     def simulator_errors(self) -> list[str]:
-        """What the twin did not know, and what it broke down with, since it was started."""
+        """What the twin did not know, and what it broke down with, since it was started or reset."""
         now = [] if self._fleet is None else [str(mishap) for mishap in self._fleet.mishaps]
-        failures = [] if self._front is None else [repr(failure) for failure in self._front.failures]
-        return [*self._past_mishaps, *now, *failures]
+        failures = [] if self._front is None else self._front.failures[self._told_failures :]
+        return [*now, *map(repr, failures)]
 
     def technician_says(self) -> dict[str, t.Any]:
         """The replica follows in minutes and has the damage too: name a moment before it, and let go of those disks."""
@@ -215,7 +216,8 @@ class HypervLab(Lab):
                 old_animator.stop()
             self.doors.shut()
             self.past_violations.extend(old_fleet.world.violations)
-            self._past_mishaps.extend(str(mishap) for mishap in old_fleet.mishaps)
+            self.past_simulator_errors.extend(self.simulator_errors)
+            self._told_failures = len(self.doors.failures)
             self._stand_up()
             self.pages.move_to(self.world)
             self._open_endpoints()
