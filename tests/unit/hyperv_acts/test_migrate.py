@@ -16,6 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     SiteUnreachable,
     StepFailed,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import migrate, notes
 
 from .conftest import LAN, RUN, A, B, Bench, Fault, Killed
 from .road import Road
@@ -97,8 +98,10 @@ def test_only_the_hosts_own_state_tells_that_it_is_prepared(road: Road) -> None:
     _is_home(road)
 
 
-@pytest.mark.parametrize("kill", ["kill_after", "kill_before"])
-@pytest.mark.parametrize("number", range(1, len(HOME) + 1))
+@pytest.mark.parametrize(
+    ("kill", "number"),
+    [*(("kill_after", number) for number in range(1, len(HOME) + 1)), ("kill_before", 1), ("kill_before", len(HOME))],
+)
 def test_killed_at_any_act_the_same_call_continues(road: Road, kill: str, number: int) -> None:
     with pytest.raises(Killed):
         road.migrate(**{kill: number})
@@ -242,14 +245,19 @@ def test_a_namesake_switch_that_is_gone_is_told_before_the_downtime(road: Road) 
 
 
 def test_where_nothing_was_kept_the_inventory_names_the_network(road: Road) -> None:
-    from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes
-
     road.home.notes = notes.written(road.home.notes, {}, kept={})
     spec = road.bench.ends.spec
     production = replace(spec.production, network="Bubble")
     road.bench.ends = replace(road.bench.ends, spec=replace(spec, production=production))
     road.migrate()
     assert road.switches(road.home) == ["Bubble"]
+
+
+def test_the_phase_is_not_taken_for_stamped_while_the_host_it_is_on_is_silent(road: Road) -> None:
+    vm = road.line()
+    road.bench.fleet.host_lost(B, is_dead=False)
+    with pytest.raises(Refused, match="does not answer"):
+        next(iter(migrate.end_migration(road.bench.ends, vm, run_id=RUN, phase="failback")))
 
 
 # --- refused before the first step -----------------------------------------------------------------------------------
@@ -280,8 +288,6 @@ def test_what_has_not_arrived_is_not_moved(road: Road, state: str) -> None:
 
 
 def test_a_home_that_bears_no_fence_is_not_moved_to(road: Road) -> None:
-    from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes
-
     road.home.notes = notes.plain(road.home.notes)
     with pytest.raises(Refused, match="no fence stamp"):
         road.migrate()
@@ -299,8 +305,6 @@ def test_a_host_that_could_not_be_replicated_to_afterwards_is_told_before_the_do
 def test_with_a_silent_host_nothing_is_begun(road: Road, host: str) -> None:
     vm = road.line()
     road.bench.fleet.host_lost(host, is_dead=False)
-    from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import migrate
-
     with pytest.raises(Refused, match="does not answer"):
         next(iter(migrate.migrate(road.bench.ends, vm, to="production", mode="cold", run_id=RUN)))
 

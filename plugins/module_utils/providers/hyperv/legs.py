@@ -125,16 +125,16 @@ def refuse_running(machine: Machine, sheet: Sheet, what: str) -> None:
     )
 
 
-def must_be_off(machine: Machine, what: str) -> Sheet:
-    """Read a leg right before an act that would make two of it; raise where it is not seen off."""
-    sheet = machine.now()
-    if sheet.power is not Power.OFF:
+def must_be_off(machine: Machine, what: str, *, sheet: Sheet | None = None) -> Sheet:
+    """Raise where a leg is not seen off right before an act that would make two of it; ``sheet`` is what was just read of it."""
+    shown = sheet if sheet is not None else machine.now()
+    if shown.power is not Power.OFF:
         raise ProviderFault(
             what=what,
-            why=f"{machine.target} is {sheet.state}: it must be seen off first",
+            why=f"{machine.target} is {shown.state}: it must be seen off first",
             next=f"see which copy is to serve and turn the other one off, {AGAIN}",
         )
-    return sheet
+    return shown
 
 
 def step(
@@ -170,13 +170,17 @@ def step_of_both(
     target: str,
     calls: Sequence[str],
     is_done: Callable[[Sequence[Sheet]], bool],
-    act: Callable[[], None],
+    act: Callable[[], Sequence[Sheet] | None],
     next: str,
 ) -> Step:
-    """Return a step whose desired state is one of several legs together; the first of them gives the journal its facts."""
+    """Return a step whose desired state is one of several legs together; the first of them gives the journal its facts.
+
+    ``act`` returns what it has read of them last, so that the look after it costs no second process on each host.
+    """
+    answered: list[Sequence[Sheet]] = []
 
     def look() -> Sight:
-        sheets = [machine.now() for machine in legs]
+        sheets = answered.pop() if answered else [machine.now() for machine in legs]
         states = {
             machine.host: f"{sheet.mode}, {sheet.replication_state}"
             for machine, sheet in zip(legs, sheets, strict=True)
@@ -185,4 +189,10 @@ def step_of_both(
         more = {"states": states, "last_sync": max((at_s for at_s in last if at_s is not None), default=None)}
         return Sight(is_done=is_done(sheets), seen={**facts(legs[0], sheets[0]), **more})
 
-    return Step(name=name, target=target, calls=tuple(calls), look=look, act=act, next=next)
+    def act_now() -> None:
+        answered.clear()
+        read = act()
+        if read is not None:
+            answered.append(read)
+
+    return Step(name=name, target=target, calls=tuple(calls), look=look, act=act_now, next=next)

@@ -25,7 +25,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
     keepsake,
     power,
     preflight_acts,
-    replication,
+    turning,
     wire,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
@@ -71,8 +71,13 @@ def migrate(
 
 def end_migration(ends: Ends, vm: Vm, *, run_id: str, phase: str) -> Iterator[Step]:
     legs = Legs.of(ends, vm)
-    line = legs.line(both.seen(legs.home)[0], both.seen(legs.away)[0])
+    what = f"stamp {legs.name} as {phase}"
+    home, away = both.seen(legs.home)[0], both.seen(legs.away)[0]
+    line = legs.line(home, away)
     if line is None:
+        for machine, sheet in ((legs.home, home), (legs.away, away)):
+            if sheet is None:
+                both.required(machine, what)
         return  # an undo has given it back already
     yield line.stamp_step(f"stamp as {phase}", lambda sheet: Change(marks={stamps.RUN: run_id, stamps.PHASE: phase}))
 
@@ -150,13 +155,13 @@ class _Move:
         yield self._prepare()
         yield self._fail_over()
         yield self._claim()
-        yield replication.turn(self.target, self.source, terms)
+        yield turning.turn(self.target, self.source, terms)
 
     def _prepare(self) -> Step:
         source = self.source
 
         def guard() -> None:
-            sheet = both.must_be_off(source, f"send the last log of {source.target}")
+            sheet = both.must_be_off(source, f"send the last log of {source.target}", sheet=source.last())
             if sheet.replication_state != REPLICATING:
                 raise ProviderFault(
                     what=f"send the last log of {source.target}",
@@ -220,11 +225,11 @@ class _Move:
             "take the failover back",
             scripts.CANCEL,
             is_done=lambda sheet: sheet.replication_state not in FAILED_OVER,
-            guard=lambda: both.must_be_off(source, f"take the failover on {source.host} back"),
+            guard=lambda: both.must_be_off(source, f"take the failover on {source.host} back", sheet=source.last()),
             next=f"by hand on {source.host}: Stop-VMFailover, {AGAIN}",
         )
         yield self._put_to_rest()
-        yield replication.take_back(self.target)
+        yield turning.take_back(self.target)
 
     # --- at the target ------------------------------------------------------------------------------------------------
 

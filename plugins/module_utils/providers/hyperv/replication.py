@@ -11,34 +11,28 @@ promoted copy takes it, then the differences between the disks travel. Every com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     DrError,
     NotReplicated,
-    ProviderFault,
     Refused,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import preflight_acts
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import preflight_acts, turning
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
     FAILED_OVER,
-    HALTED,
     PREPARED,
     PRIMARY,
-    READY,
     REPLICA,
     REPLICATING,
-    RESYNCHRONIZE,
     WAITING_COMPLETION,
-    WAITING_FIRST,
     Legs,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight_acts import Terms
@@ -46,10 +40,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
 
 SYNC_WITHIN_S = 4 * 3600.0  # the differences between two sets of disks are found by reading both
-POLL_S = 1.0
 ENABLED, DISABLED, SYNCED, TURNED = "enabled", "disabled", "synced", "reversed"
 _FLOWING = frozenset({REPLICATING, "Resynchronizing", "InitialReplicationInProgress"})
-_BY_HAND = "see Get-VMReplication on both hosts"
 
 
 def set_replication(
@@ -195,10 +187,10 @@ class _Change:
                 why=f"{receiver.target} is failed over ({other.replication_state}): it takes no data until that is settled",
                 next=f"continue the run that failed it over; or take that back by Stop-VMFailover on {receiver.host}",
             )
-        yield take_back(sender)
-        yield resume(receiver, sender, only=frozenset({"Suspended"}))
-        yield resume(sender, receiver)
-        yield first_replication(sender)
+        yield turning.take_back(sender)
+        yield turning.resume(receiver, sender, only=frozenset({"Suspended"}))
+        yield turning.resume(sender, receiver)
+        yield turning.first_replication(sender)
 
     # --- reversed -----------------------------------------------------------------------------------------------------
 
@@ -221,11 +213,11 @@ class _Change:
         self.require_relation(line, shown)
         self.require_relation(other, there)
         if shown.mode == PRIMARY and there.mode == REPLICA:
-            yield take_back(line)
-            yield resume(other, line, only=frozenset({"Suspended"}))
+            yield turning.take_back(line)
+            yield turning.resume(other, line, only=frozenset({"Suspended"}))
         else:
             yield from self._turn(line, other, shown, there)
-        yield first_replication(line)
+        yield turning.first_replication(line)
         yield self.sync(is_first=True)
 
     def _is_moving(self, line: Machine, shown: Sheet) -> bool:
@@ -257,7 +249,7 @@ class _Change:
             yield self._keep_still(other)
             yield self._give_up(other, terms)
             yield self._complete(line)
-        yield turn(line, other, terms)
+        yield turning.turn(line, other, terms)
 
     def _keep_still(self, machine: Machine) -> Step:
         """A saved state belongs to disks that are about to change."""
@@ -275,7 +267,7 @@ class _Change:
             "make the original a replica",
             scripts.AS_REPLICA,
             is_done=lambda sheet: sheet.mode == REPLICA,
-            guard=lambda: both.must_be_off(machine, f"make {machine.target} a replica"),
+            guard=lambda: both.must_be_off(machine, f"make {machine.target} a replica", sheet=machine.last()),
             primary=terms.primary,
             next=f"by hand on {machine.host}: Set-VMReplication -AsReplica (PowerShell only), {AGAIN}",
         )
@@ -293,132 +285,7 @@ class _Change:
 
     def sync(self, *, is_first: bool = False) -> Step:
         sender, receiver = self.ends()
-        return sync(sender, receiver, within_s=self.within_s, is_first=is_first)
-
-
-# --- steps that a way home takes too ---------------------------------------------------------------------------------
-
-
-def take_back(machine: Machine) -> Step:
-    """Return the step that takes back what a move that was given up has prepared: the VM is unlocked, its replication goes on."""
-    return both.step(
-        machine,
-        "take the preparation back",
-        scripts.CANCEL,
-        is_done=lambda sheet: sheet.replication_state != PREPARED,
-        next=f"by hand on {machine.host}: Stop-VMFailover, {AGAIN}",
-    )
-
-
-def resume(machine: Machine, peer: Machine, *, only: frozenset[str] = HALTED) -> Step:
-    """Return the step that lets a halted replication go on, with a resynchronisation where its state asks for one."""
-
-    def act() -> None:
-        resume_now(machine, machine.last(), peer.now())
-
-    return machine.step(
-        "resume the replication",
-        calls=scripts.RESUME.calls(machine.host, id=machine.guid, resynchronize=True),
-        is_done=lambda sheet: sheet.replication_state not in only,
-        act=act,
-        next=f"{_BY_HAND}, then Resume-VMReplication -Resynchronize on {machine.host}, {AGAIN}",
-    )
-
-
-def resume_now(machine: Machine, sheet: Sheet, there: Sheet) -> None:
-    """A first replication that halted goes on where it stood: nothing is in step yet that could be compared again."""
-    is_due = sheet.replication_state in RESYNCHRONIZE and there.replication_state != WAITING_FIRST
-    machine.act(scripts.RESUME, within_s=both.ACT_WITHIN_S, resynchronize=is_due)
-
-
-def first_replication(machine: Machine) -> Step:
-    """Return the step that starts the first replication in a direction; over existing disks only what differs travels."""
-    return both.step(
-        machine,
-        "start the first replication",
-        scripts.START_INITIAL,
-        is_done=lambda sheet: sheet.replication_state != READY,
-        next=f"by hand on {machine.host}: Start-VMInitialReplication, {AGAIN}",
-    )
-
-
-def turn(line: Machine, other: Machine, terms: Terms) -> Step:
-    """Return the step that makes a copy that was failed over the primary, and the other one its replica."""
-
-    def guard() -> None:
-        both.must_be_off(other, f"reverse the replication of {line.target}")
-
-    return both.step(
-        line,
-        "reverse the replication",
-        scripts.REVERSE,
-        is_done=lambda sheet: sheet.mode == PRIMARY,
-        guard=guard,
-        server=terms.server,
-        thumbprint=terms.thumbprint,
-        next=f"by hand on {line.host}: Set-VMReplication -Reverse -ReplicaServerName {terms.server}, {AGAIN}",
-    )
-
-
-def sync(sender: Machine, receiver: Machine, *, within_s: float, is_first: bool = False) -> Step:
-    """Return the step that sees the other host's disks brought up to now.
-
-    ``is_first``: one cycle in this direction is enough, whenever it was. Else one that ended after this is asked.
-    """
-    asked: list[float] = []  # by the sending host's clock
-
-    def is_done(sheets: Sequence[Sheet]) -> bool:
-        if not is_in_sync(sheets[0], sheets[1]):
-            return False
-        last_at_s = sheets[0].relation.last_at_s if sheets[0].relation is not None else None
-        return is_first or (bool(asked) and last_at_s is not None and last_at_s >= asked[0])
-
-    def act() -> None:
-        told: list[str] = []
-
-        def look() -> bool | None:
-            sheets = sender.now(), receiver.now()
-            if not asked:
-                asked.append(sheets[0].read_at_s)
-            if is_done(sheets):
-                return True
-            _nudge(sender, *sheets, told)
-            return None
-
-        wait_until(look, within_s=within_s, clock=sender.client.clock, every_s=POLL_S)
-
-    return both.step_of_both(
-        marks.REPROTECTED,
-        (sender, receiver),
-        target=f"replication of {sender.name} to {receiver.host}",
-        calls=(f"Get-VMReplication on {sender.host} and {receiver.host}, until both say Replicating",),
-        is_done=is_done,
-        act=act,
-        next=f"{_BY_HAND} and their event logs Hyper-V-VMMS, {AGAIN}",
-    )
-
-
-def is_in_sync(sender: Sheet, receiver: Sheet) -> bool:
-    """Tell whether what is written here arrives there; a replica that nothing has reached yet cannot be failed over."""
-    is_primary = sender.mode == PRIMARY and sender.replication_state == REPLICATING
-    is_replica = receiver.mode == REPLICA and receiver.replication_state == REPLICATING
-    return is_primary and is_replica and receiver.relation is not None and receiver.relation.last_at_s is not None
-
-
-def _nudge(machine: Machine, sheet: Sheet, there: Sheet, told: list[str]) -> None:
-    """Let a replication that has halted go on, once for every state it halts in; then it needs a person."""
-    state = sheet.replication_state
-    if state not in HALTED:
-        return
-    if state in told:
-        details = "; ".join(sheet.relation.details) if sheet.relation is not None else ""
-        raise ProviderFault(
-            what=f"bring the replica of {machine.target} in sync",
-            why=f"it was resumed, and is {state} again{': ' if details else ''}{details}",
-            next=f"{_BY_HAND} and the event log Hyper-V-VMMS of {machine.host}, {AGAIN}",
-        )
-    told.append(state)
-    resume_now(machine, sheet, there)
+        return turning.sync(sender, receiver, within_s=self.within_s, is_first=is_first)
 
 
 def _authentication(shown: Sheet, there: Sheet) -> str:
