@@ -55,7 +55,6 @@ class EventLog:
         self._fleet = fleet
         self._numbers = itertools.count(1000)
         self._rows: list[Event] = []
-        self.cleared: set[str] = set()  # hosts whose log is switched off
 
     def write(self, machine: Machine, id: int, *, at_s: float | None = None, data: Iterable[str] = ()) -> None:
         moment = self._fleet.now_s() if at_s is None else at_s

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ipaddress
-import typing as t
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -130,8 +129,7 @@ def refusal(source: Host, target: Host | None, *, authentication: str, thumbprin
     return "ready"
 
 
-Refusals: t.TypeAlias = "tuple[str, ...]"
-PEER_WORDS: Refusals = (
+PEER_WORDS = (
     "ready",
     "unreachable",
     "unknown_certificate",

@@ -103,6 +103,11 @@ class Machine:
     def is_on(self) -> bool:
         return self.state in ("Running", "Paused", "Stopping", "Starting")
 
+    @property
+    def shown_state(self) -> str:
+        """The VMState as Get-VM shows it, which tells of storage that is gone."""
+        return f"{self.state}Critical" if self.is_critical else self.state
+
     def recovery_points(self) -> list[Checkpoint]:
         """List the points that a failover can start from, oldest first."""
         return sorted((c for c in self.checkpoints if c.kind in RECOVERY_POINTS), key=lambda c: c.made_at_s)

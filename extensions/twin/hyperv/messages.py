@@ -144,6 +144,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
         'Fehler beim Starten von "{vm}". Ein virtueller Replikatcomputer kann erst nach einem Failover gestartet werden. '
         "(ID {id})",
     ),
+    "not_accessible": (
+        "Operation not allowed for virtual machine '{vm}' because the configuration was not accessible. Try again later.",
+        'Der Vorgang ist für den virtuellen Computer "{vm}" nicht zulässig, da auf die Konfiguration nicht zugegriffen '
+        "werden konnte. Versuchen Sie es später erneut.",
+    ),
     "no_memory": (
         "'{vm}' failed to start. Not enough memory in the system to start the virtual machine {vm} with ram size {mb} "
         "megabytes. (Virtual machine ID {id})",

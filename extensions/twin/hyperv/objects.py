@@ -92,7 +92,7 @@ def virtual_machine(context: Context, machine: Machine) -> PSObject:
             **_common(host),
             "Id": machine.id,
             "Name": lambda: machine.name,
-            "State": lambda: enum("VMState", machine.state),
+            "State": lambda: enum("VMState", machine.shown_state),
             "Notes": lambda: machine.notes,
             "Generation": machine.generation,
             "Version": machine.version,

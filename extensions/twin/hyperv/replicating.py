@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
 
 _RECEIVING = ("Replicating", "Resynchronizing")
+_TAKING = (*_RECEIVING, "WaitingForInitialReplication")
 _AN_HOUR_S = 3600.0
 
 
@@ -139,7 +140,8 @@ class Replicating:
         if end.state not in ("InitialReplicationInProgress", "Resynchronizing"):
             return
         there = relation.other(machine).endpoint
-        is_taken = there is not None and there.mode == "Replica" and there.state != "Suspended"
+        # A replica that was failed over meanwhile must not be overwritten under its guest.
+        is_taken = there is not None and there.mode == "Replica" and there.state in _TAKING
         if self.peer_word(machine) != "ready" or not is_taken or there is None:
             self._happens(machine, "task lost its replica")
             end.errors += 1

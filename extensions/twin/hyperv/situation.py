@@ -70,6 +70,7 @@ def facts(fleet: Fleet, call: Call) -> Facts:
         "peer_end": _peer_end(fleet, call),
         "memory": "short" if machine.memory_bytes > fleet.powers.free_memory_bytes(host) else "enough",
         "guest": "listens" if _listens(fleet, machine) and not machine.refuses_power_off else "deaf",
+        "storage": "gone" if machine.is_critical else "there",
         "worker": "hung" if machine.refuses_power_off else "works",
     }
 

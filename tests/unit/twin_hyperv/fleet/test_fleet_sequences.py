@@ -275,6 +275,18 @@ def test_an_initial_replication_whose_target_dies_is_an_error_and_can_be_resumed
     assert pair.states() == ("Replicating", "Replicating")
 
 
+def test_a_resynchronisation_never_overwrites_a_replica_that_was_failed_over_meanwhile() -> None:
+    pair = Pair()
+    pair.end(pair.a).state = "WaitingForStartResynchronize"
+    pair.does(A, about("Resume-VMReplication -VM $vm -Resynchronize"))
+    pair.does(A, TURN_OFF)
+    pair.does(B, FAIL_OVER)
+    pair.does(B, CONNECT)
+    pair.turn(pair.fleet.timing.resynchronize_s + 1)
+    assert pair.states() == ("WaitingForStartResynchronize", "FailedOverWaitingCompletion")
+    assert pair.data(pair.b).generation < pair.data(pair.a).generation
+
+
 def test_a_living_primary_meets_error_when_its_replica_was_failed_over() -> None:
     pair = Pair()
     failed_over_to(pair, 2)

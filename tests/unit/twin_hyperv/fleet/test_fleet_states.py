@@ -42,6 +42,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "peer_end": ("replicating", "prepared", "waiting", "other", "none"),
     "memory": ("enough", "short"),
     "guest": ("listens", "deaf"),
+    "storage": ("there", "gone"),
     "worker": ("works", "hung"),
 }
 ROWS = [row for row in states.rows() if row.cmdlet != HAPPENING]
@@ -233,6 +234,9 @@ class Case:
     def _guest(self, word: str) -> None:
         if word == "deaf":
             self.pair.fleet.copy(self.machine).has_tools = False
+
+    def _storage(self, word: str) -> None:
+        self.machine.is_critical = word == "gone"
 
     def _worker(self, word: str) -> None:
         self.machine.refuses_power_off = word == "hung"
