@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,16 @@ def test_a_promoted_replica_and_the_disks_it_left_behind_are_two_rows(scan):
     (site,) = scan({"luca": ([vm("replica:100", "pve2"), vm("100", power=Power.OFF, stamps=marks)], 0)})
     assert [(row["id"], row["power"]) for row in site["vms"]] == [("replica:100", "on"), ("100", "off")]
     assert [row.get("stamps") for row in site["vms"]] == [None, marks]
+
+
+@pytest.mark.parametrize("change", [{"power": Power.ON}, {"stamps": {"ferragosto.dr.run": "r1"}}])
+def test_a_paired_replica_has_a_row_of_its_own_once_it_does_more_than_wait(scan, change):
+    paired = replace(disks(), handle="guid", replica_kind=ReplicaKind.PAIRED)
+    (site,) = scan({"luca": ([vm("100"), paired], 0)})
+    assert [row["id"] for row in site["vms"]] == ["100"]
+    (site,) = scan({"luca": ([vm("100"), replace(paired, **change)], 0)})
+    assert [row["id"] for row in site["vms"]] == ["100", "replica:100"]
+    assert "replica_host" not in site["vms"][0]
 
 
 def test_a_row_says_no_more_than_a_bulk_read_saw(scan):

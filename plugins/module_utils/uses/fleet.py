@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Connection,
     EndpointReading,
     Guest,
     Host,
+    Power,
     SiteReading,
     Vm,
 )
@@ -127,14 +129,16 @@ def _host(host: Host) -> Row:
 
 
 def _vm_rows(vms: Sequence[Vm], now_s: float) -> list[Row]:
-    """Return a row per VM. Disks that only wait to be promoted are told in the row of the VM that they replicate."""
+    """Return a row per VM. A replica that only waits to be promoted is told in the row of the VM that it replicates."""
     shown = {vm.id for vm in vms}
-    replicas = {vm.replica_of: vm for vm in vms if vm.replica_of in shown}
-    return [vm_row(vm, now_s, replicas.get(vm.id)) for vm in vms if vm.replica_of not in shown]
+    waiting = [vm for vm in vms if vm.replica_of in shown and vm.power is Power.OFF and stamps.RUN not in vm.stamps]
+    replicas = {vm.replica_of: vm for vm in waiting}
+    told = {id(vm) for vm in waiting}
+    return [vm_row(vm, now_s, replicas.get(vm.id)) for vm in vms if id(vm) not in told]
 
 
 def vm_row(vm: Vm, now_s: float, disks: Vm | None = None) -> Row:
-    """Return the compact row of one VM: thousands of them pass through Ansible. ``disks``: its replica, where that is no VM."""
+    """Return the compact row of one VM: thousands of them pass through Ansible. ``disks``: its replica, where that has no row."""
     points = (disks or vm).vendor_points()
     row: Row = {
         "name": vm.name,
