@@ -71,7 +71,8 @@ def by_hand(fleet: Fleet, host: str, user: str, script: str) -> str:
     """Run a person's script on a host, uncounted; returns what it printed. Raises ValueError with its error."""
     stop = threading.Event()
     context = Context(fleet, fleet.host(host), user=user, stop=stop)
-    encoded = base64.b64encode(script.encode("utf-16-le")).decode()
+    quiet = f"$ProgressPreference = 'SilentlyContinue'\n{script}"
+    encoded = base64.b64encode(quiet.encode("utf-16-le")).decode()
     words = ["powershell.exe", "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded]
     outcome = run_powershell(context, words, b"", stop=stop)
     if outcome.exit_code or outcome.stderr:

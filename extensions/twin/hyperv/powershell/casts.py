@@ -216,28 +216,32 @@ def _to_list_of(convert: Callable[[object], object]) -> Callable[[object], objec
     return to_list
 
 
+_CASTS: Mapping[str, Callable[[object], object]] = {
+    "string": text_of,
+    "int": to_integer,
+    "long": lambda value: to_integer(value, bits=64),
+    "uint16": to_uint16,
+    "double": to_double,
+    "bool": is_true,
+    "guid": to_guid,
+    "array": to_array,
+    "object[]": to_array,
+    "string[]": _to_list_of(text_of),
+    "int[]": _to_list_of(to_integer),
+    "pscustomobject": to_object,
+    "ordered": _ordered,
+    "void": lambda dummy: NOTHING,
+    "switch": is_true,
+    "object": lambda value: value,
+}
+
+
 def cast(type_word: str, value: object, zone: HostZone) -> object:
     """`[type]$value` for the closed list of types."""
-    casts: Mapping[str, Callable[[object], object]] = {
-        "string": text_of,
-        "int": to_integer,
-        "long": lambda one: to_integer(one, bits=64),
-        "uint16": to_uint16,
-        "double": to_double,
-        "bool": is_true,
-        "datetime": lambda one: to_datetime(one, zone),
-        "guid": to_guid,
-        "array": to_array,
-        "object[]": to_array,
-        "string[]": _to_list_of(text_of),
-        "int[]": _to_list_of(to_integer),
-        "pscustomobject": to_object,
-        "ordered": _ordered,
-        "void": lambda dummy: NOTHING,
-        "switch": is_true,
-        "object": lambda one: one,
-    }
-    found = casts.get(short_type(type_word))
+    word = short_type(type_word)
+    if word == "datetime":
+        return to_datetime(plain(value), zone)
+    found = _CASTS.get(word)
     if found is None:
         raise SimulatorError(f"the twin does not know the type [{type_word}]")
     return found(plain(value))

@@ -14,6 +14,11 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors 
 
 HEADER = "#< CLIXML\r\n"
 _OPENING = '<Objs Version="1.1.0.1" xmlns="http://schemas.microsoft.com/powershell/2004/04">'
+_PROGRESS = (
+    '<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T><T>System.Object</T></TN>'
+    '<MS><I64 N="SourceId">1</I64><PR N="Record"><AV>Preparing modules for first use.</AV><AI>0</AI><Nil /><PI>-1</PI>'
+    "<PC>-1</PC><T>Completed</T><SR>-1</SR><SD> </SD></PR></MS></Obj>"
+)
 # Letters that XML cannot carry, and an underscore that would read as the start of such a mark.
 _ENCODED = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9a-fA-F]{4}_)")
 
@@ -34,12 +39,13 @@ def shown(error: PowerShellError) -> list[str]:
     ]
 
 
-def errors(found: Sequence[PowerShellError]) -> str:
-    """The error stream as CLIXML; nothing at all where there was no error."""
-    if not found:
+def stream(found: Sequence[PowerShellError], *, shows_progress: bool) -> str:
+    """The error stream as CLIXML, the progress of loading a module first; nothing at all where there was neither."""
+    if not found and not shows_progress:
         return ""
     lines = (line for error in found for line in shown(error))
-    return HEADER + _OPENING + "".join(f'<S S="Error">{_text(line)}_x000D__x000A_</S>' for line in lines) + "</Objs>"
+    texts = "".join(f'<S S="Error">{_text(line)}_x000D__x000A_</S>' for line in lines)
+    return f"{HEADER}{_OPENING}{_PROGRESS if shows_progress else ''}{texts}</Objs>"
 
 
 def plain(found: Sequence[PowerShellError]) -> str:

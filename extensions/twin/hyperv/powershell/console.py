@@ -81,7 +81,10 @@ def run_powershell(
         error = SimulatorError(f"the twin broke: {type(bug).__name__}: {bug}")
         error.__cause__ = bug
         return _reported(context, console, error)
-    console.write_error(clixml.errors(process.errors) if is_encoded else clixml.plain(process.errors))
+    if is_encoded:
+        console.write_error(clixml.stream(process.errors, shows_progress=process.shows_progress))
+    else:
+        console.write_error(clixml.plain(process.errors))
     return Outcome(console.out, console.err, exit_code)
 
 

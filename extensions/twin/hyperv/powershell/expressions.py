@@ -181,7 +181,7 @@ class Evaluator(ABC):
         found = rule.search(text_of(left))
         if found is not None:
             groups = [(0, found[0]), *((n, text) for n, text in enumerate(found.groups(), 1) if text is not None)]
-            frame.scope.set("Matches", Hashtable(groups))
+            frame.scope.set_matches(Hashtable(groups))
         return found is not None
 
     def _call(self, node: Call, frame: Frame) -> object:

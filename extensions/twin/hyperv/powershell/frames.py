@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import Block
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import EnumValue, PSObject
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import EnumValue, Hashtable, PSObject
 
 CATEGORIES = (
     "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation InvalidResult "
@@ -18,6 +18,13 @@ CATEGORIES = (
     "ParserError PermissionDenied ResourceBusy ResourceExists ResourceUnavailable ReadError WriteError FromStdErr SecurityError "
     "ProtocolError ConnectionError AuthenticationError LimitsExceeded QuotaExceeded NotEnabled"
 ).split()
+# Some cannot be written to (about_Automatic_Variables), the others change under the script's hands.
+AUTOMATIC = frozenset(
+    "_ args consolefilename error event eventargs eventsubscriber executioncontext false foreach home host input lastexitcode "
+    "matches myinvocation nestedpromptlevel null pid profile psboundparameters pscmdlet pscommandpath psculture "
+    "psdebugcontext psedition pshome psitem psscriptroot pssenderinfo psuiculture psversiontable pwd sender shellid "
+    "stacktrace switch this true".split()
+)
 ERROR_RECORD = "System.Management.Automation.ErrorRecord"
 
 
@@ -40,7 +47,15 @@ class Scope:
         return False, None
 
     def set(self, name: str, value: object) -> None:
-        self._variables[name.casefold()] = value
+        """Give a variable its value in this scope; those that are PowerShell's own are no script's to write."""
+        key = name.casefold()
+        if key in AUTOMATIC:
+            raise SimulatorError(f"${name} is PowerShell's own variable")
+        self._variables[key] = value
+
+    def set_matches(self, groups: Hashtable) -> None:
+        """What -match leaves behind."""
+        self._variables["matches"] = groups
 
     def function(self, name: str) -> Block | None:
         key = name.casefold()

@@ -18,6 +18,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     NOTHING,
     EnumValue,
     Hashtable,
+    HostZone,
     Int64,
     PSObject,
 )
@@ -54,6 +55,9 @@ def _processed(value: object, level: int, depth: int) -> object:
             return str(value)
         case EnumValue():
             return value.value
+        case dt.datetime() if isinstance(value.tzinfo, HostZone):
+            # Get-Date's carries two properties more, and then 5.1 writes an object of three.
+            raise SimulatorError("ConvertTo-Json of a local date: write .ToUniversalTime().ToString('o')")
         case dt.datetime():
             return _Raw(f'"\\/Date({_milliseconds(value)})\\/"')
         case dummy if value is NOTHING:

@@ -79,6 +79,8 @@ def _of_object(value: PSObject, name: str) -> object:
     if name.casefold() in ("count", "length"):
         if not value.is_closed:
             raise SimulatorError(f".{name} of a [pscustomobject] is $null in PowerShell 5.1: write @($x).{name}")
+        if value.is_a("CimInstance"):
+            raise SimulatorError(f".{name} of a CIM instance is $null in PowerShell 5.1: write @($x).{name}")
         return 1
     if value.is_closed:
         raise SimulatorError(f"{value.type_names[0]} has no property {name}")

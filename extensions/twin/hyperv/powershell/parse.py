@@ -32,7 +32,10 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes i
     Variable,
     While,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse_expressions import ExpressionReader
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse_expressions import (
+    FUNCTION_NAME,
+    ExpressionReader,
+)
 
 _ASSIGNMENTS = ("=", "+=")
 _FLOWS = ("return", "throw", "break", "continue", "exit")
@@ -244,6 +247,8 @@ class _Reader(ExpressionReader):
         if not set(kinds) <= {"function", "function_name", "{", "script_block", "}"}:
             raise self.error(node, "the twin does not know this form of function")
         name = self.text(kinds["function_name"])
+        if not FUNCTION_NAME.fullmatch(name):
+            raise self.error(node, f"a function is called Verb-Noun, not {name}")
         empty = Block(self.place(node), (), ())
         return Function(self.place(node), name, self.block(kinds["script_block"]) if "script_block" in kinds else empty)
 

@@ -45,6 +45,7 @@ BINARY_OPERATORS = frozenset(
     " + - * / %".split()
 )
 _UNARY_OPERATORS = frozenset(["-not", "-", ","])
+FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*-[A-Za-z0-9]+")
 _BARE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 # What PowerShell takes for a quotation mark beside ' itself: such a letter would end a string that the parser goes on with.
 _CURLY_QUOTES = frozenset("\u2018\u2019\u201a\u201b\u201c\u201d\u201e")
@@ -256,9 +257,7 @@ class ExpressionReader(ABC):
                     arguments = self._elements(child)
                 case dummy:
                     raise self.unknown(child)
-        if name is not None and (
-            name.casefold() in _KEYWORDS or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*-[A-Za-z0-9]+", name)
-        ):
+        if name is not None and (name.casefold() in _KEYWORDS or not FUNCTION_NAME.fullmatch(name)):
             raise self.error(node, f"the twin does not know the command {name}")
         return Command(self.place(node), name, block, arguments)
 

@@ -177,7 +177,7 @@ class Pipelines(Evaluator):
     def _driven(self, source: Iterator[object], bound: Bound, frame: Frame, place: Place) -> Iterator[object]:
         """The output of a cmdlet; each error of it takes the cmdlet's name and place, and goes where it must."""
         is_what_if = bool(bound.common.get("WhatIf", frame.scope.find("WhatIfPreference")[1]))
-        self.process.called(bound.name, is_what_if)
+        self.process.called(bound.name, frame.scope, is_what_if)
         objects = iter(source)
         while True:
             self.process.check()

@@ -38,6 +38,10 @@ _PREFERENCES = {
 }
 
 
+# Of Microsoft.PowerShell.Core, which is there from the start.
+_WITHOUT_MODULE = frozenset(["Where-Object", "ForEach-Object", "Out-Null"])
+
+
 class Console:
     """The three standard streams of a process and their code pages."""
 
@@ -80,6 +84,8 @@ class Process:
         self.console = console or Console()
         self.stop = stop or threading.Event()
         self.errors: list[PowerShellError] = []  # what went to the error stream
+        self.shows_progress = False
+        self.has_loaded = False  # a module, which shows its progress once
         self.is_well = True  # $? of the last statement, which becomes the exit code
         self.assigned: set[str] = {name.casefold() for name in (*_PREFERENCES, "Matches")}
         self.globals = Scope()
@@ -116,8 +122,12 @@ class Process:
             self.stop.wait(seconds)
         self.check()
 
-    def called(self, cmdlet: str, is_what_if: bool) -> None:
-        """Tell a context that counts them of one call of a cmdlet."""
+    def called(self, cmdlet: str, scope: Scope, is_what_if: bool) -> None:
+        """Load the cmdlet's module at the first of its calls, and tell a context that counts them."""
+        if cmdlet not in _WITHOUT_MODULE and not self.has_loaded:
+            preference = scope.find("ProgressPreference")[1]
+            self.has_loaded = True
+            self.shows_progress = str(preference).casefold() != "silentlycontinue"
         count = getattr(self.context, "called", None)
         if callable(count):
             count(cmdlet, is_what_if)

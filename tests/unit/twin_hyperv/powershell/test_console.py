@@ -172,6 +172,21 @@ def test_an_uncaught_error_is_clixml_on_the_error_stream() -> None:
     assert {node.attrib["S"] for node in ET.fromstring(body)} == {"Error"}
 
 
+@pytest.mark.parametrize(
+    ("text", "is_shown"),
+    [
+        ("$x = Get-Date", True),
+        ("1 | Where-Object { $_ } | Out-Null", False),
+        ("$ProgressPreference = 'SilentlyContinue'\n$x = Get-Date", False),
+    ],
+)
+def test_the_progress_of_loading_a_module_is_on_the_error_stream(text: str, is_shown: bool) -> None:
+    outcome = run(text)
+    assert outcome.exit_code == 0
+    assert (b"Preparing modules for first use." in outcome.stderr) is is_shown
+    assert outcome.stderr.startswith(b"#< CLIXML") is is_shown
+
+
 def test_a_command_as_text_gets_its_errors_as_text() -> None:
     argv = ["powershell", "-nop", "-NonI", "-ExecutionPolicy", "Bypass", "-Command", "throw 'no'"]
     outcome = run_powershell(Context(), argv, stop=threading.Event())

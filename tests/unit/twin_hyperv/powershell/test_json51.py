@@ -19,7 +19,7 @@ WRITTEN = [
     ("$state", "3"),
     ("@{ state = $state }", '{"state":3}'),
     ("[DateTime]::UtcNow", r'"\/Date(1800000000250)\/"'),
-    ("@{ at = (Get-Date) }", r'{"at":"\/Date(1800000000250)\/"}'),
+    ("@{ at = [DateTime]::UtcNow }", r'{"at":"\/Date(1800000000250)\/"}'),
     ("@{ id = [guid]'9f8b7c6d-0000-4000-8000-00000000000A' }", '{"id":"9f8b7c6d-0000-4000-8000-00000000000a"}'),
     # an array stays one when it is given whole
     ("@(1)", "[1]"),
@@ -96,6 +96,11 @@ def test_an_object_of_the_module_shows_its_properties() -> None:
 def test_a_command_without_output_is_refused_where_51_writes_an_empty_object() -> None:
     with pytest.raises(SimulatorError, match="output nothing"):
         output("function Get-None {\n}\n$value = @{ a = Get-None }\nConvertTo-Json -InputObject $value")
+
+
+def test_a_local_date_is_refused_which_51_may_write_as_an_object() -> None:
+    with pytest.raises(SimulatorError, match="local date"):
+        output("$value = @{ at = (Get-Date) }\nConvertTo-Json -InputObject $value")
 
 
 def test_an_array_as_one_object_of_the_pipeline_is_refused() -> None:
