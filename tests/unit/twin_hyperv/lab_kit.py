@@ -52,7 +52,8 @@ def session(lab: HypervLab, end: str = "production", **changes: t.Any) -> winrm.
 
 def run(lab: HypervLab, script: str, end: str = "production", **changes: t.Any) -> tuple[int, str, str]:
     """Run a script by pywinrm's own ``run_ps``; returns exit code, output and errors."""
-    done = session(lab, end, **changes).run_ps(script)
+    quiet = f"$ProgressPreference = 'SilentlyContinue'\n{script}"  # else the loading of a module is told on stderr
+    done = session(lab, end, **changes).run_ps(quiet)
     return done.status_code, done.std_out.decode("utf-8", "replace"), done.std_err.decode("utf-8", "replace")
 
 
