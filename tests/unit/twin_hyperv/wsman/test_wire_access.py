@@ -10,6 +10,7 @@ import base64
 import contextlib
 import os
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from pypsrp.encryption import WinRMEncryption
 from spnego.exceptions import SpnegoError
 from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSManFaultError
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.certificates import upn_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.negotiate import Ways
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.users import User
 from ansible_collections.ferragosto.dr.extensions.twin.loopback import Listener
@@ -177,6 +179,16 @@ def test_a_client_certificate_that_is_not_mapped_or_not_wanted_is_refused(tmp_pa
         host.winrm("certificate", cert_pem=shown.cert_path, cert_key_pem=shown.key_path).open_shell()
 
 
+def test_a_certificate_that_is_not_made_for_clients_names_nobody(tmp_path):
+    shown = CLIENTS.issue("luca@localhost", tmp_path)
+    der = ssl.PEM_cert_to_DER_cert(Path(shown.cert_path).read_text())
+    assert upn_of(der) == "luca@localhost"
+    for_clients, for_servers = (b"\x2b\x06\x01\x05\x05\x07\x03" + bytes([usage]) for usage in (2, 1))
+    assert der.count(for_clients) == 1
+    assert upn_of(der.replace(for_clients, for_servers)) == ""
+    assert upn_of(ssl.PEM_cert_to_DER_cert(CERTIFICATES.ca_pem.decode())) == ""
+
+
 def test_the_word_certificate_without_one_is_refused(tmp_path):
     with door(tmp_path, is_tls=True, ways=ALL_WAYS) as host:
         said = {"Authorization": "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"}
@@ -190,8 +202,9 @@ def test_a_client_refuses_a_host_whose_certificate_is_not_good(tmp_path, kind):
         client = host.winrm()
         shell = client.open_shell()
         host.server.show(CERTIFICATES.context(kind), CERTIFICATES.of(kind).chain)
-        with pytest.raises(requests.exceptions.SSLError):
-            host.winrm().open_shell()
+        for knocking in (client, host.winrm()):  # one had its connection open
+            with pytest.raises(requests.exceptions.SSLError):
+                knocking.open_shell()
         host.server.show(CERTIFICATES.context(), CERTIFICATES.of("good").chain)
         client.close_shell(shell)
         assert once(host.winrm(), "whoami") == b"luca"

@@ -53,6 +53,7 @@ def test_a_connection_cut_after_the_effect_loses_the_answer_only(tmp_path, call,
     with door(tmp_path, is_tls=is_tls) as host:
         client = host.winrm()
         shell = client.open_shell()
+        host.processes.effort_s = 0.2
         host.server.faults.add(action="drop_after", call=call)
         with pytest.raises(LOST):
             run(client, shell, "act", stdin=b"web")

@@ -304,12 +304,24 @@ def test_an_idle_shell_is_gone(tmp_path):
         begin(client, short, "sleep", "30")
         now_s[0] = 60.0
         begin(client, short, "echo")  # used: its time begins anew
-        now_s[0] = 120.5
+        now_s[0] = 120.0
+        begin(client, short, "echo")
+        now_s[0] = 180.5
         with pytest.raises(WSManFaultError) as gone:
             begin(client, short, "echo")
         assert gone.value.wsman_fault_code == NO_SUCH_SHELL
         begin(client, long, "echo")
         until(lambda: "sleep stopped" in host.processes.ended)
+
+
+def test_a_process_that_has_told_its_end_has_no_more_to_say(tmp_path):
+    with door(tmp_path) as host, host.shell() as (client, shell):
+        command = begin(client, shell, "whoami")
+        assert client.get_command_output(shell, command) == (b"luca", b"", 0)
+        with pytest.raises(WSManFaultError) as gone:
+            client.get_command_output(shell, command)
+        assert gone.value.wsman_fault_code == NO_SUCH_SHELL
+        client.cleanup_command(shell, command)
 
 
 def test_a_process_takes_no_input_after_its_end(tmp_path):

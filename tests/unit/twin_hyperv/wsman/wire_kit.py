@@ -38,6 +38,7 @@ class Processes:
 
     begun: list[Request] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)  # "act web", "sleep stopped"
+    effort_s: float = 0.0  # what an act takes
 
     def __call__(self, request: Request) -> Outcome:
         self.begun.append(request)
@@ -49,6 +50,7 @@ class Processes:
                 return Said(request.stdin)
             case "act":  # does something once its input is there
                 said = request.stdin
+                request.stop.wait(self.effort_s)
                 self.ended.append(f"act {said.decode()}")
                 return Said(b"done " + said)
             case "sleep":
