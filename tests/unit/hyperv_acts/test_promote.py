@@ -225,6 +225,45 @@ def test_a_switch_that_is_missing_or_unknown_is_refused_untouched(
     assert bench.shape()[B] == before
 
 
+@pytest.mark.parametrize("kill_after", [1, None])
+def test_a_point_that_vanished_since_the_check_is_said_in_words(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kill_after: int | None
+) -> None:
+    point, run = last_night(bench), bench.wires[B].run
+
+    def run_late(*arguments: t.Any, **more: t.Any) -> t.Any:
+        if b"Start-VMFailover" in arguments[2] and b"-WhatIf" not in arguments[2]:
+            bench.fleet.replication.drop_points(bench.replica, [bench.night])
+        return run(*arguments, **more)
+
+    bench.fence()
+    if kill_after is None:
+        monkeypatch.setattr(bench.wires[B], "run", run_late)
+        with pytest.raises(StepFailed) as told:
+            bench.promote(point)
+        assert told.value.why.endswith("the recovery point is gone")
+    else:
+        with pytest.raises(Killed):
+            bench.promote(point, kill_after=kill_after)
+        bench.fleet.replication.drop_points(bench.replica, [bench.night])
+        with pytest.raises(Refused) as refused:
+            bench.promote(point)
+        assert "gone" in refused.value.why
+    assert bench.promote(newest(bench))[-1] == "stamp as failed over"
+    assert is_serving(bench, generation=4990)
+
+
+def test_a_switch_that_vanished_since_the_check_is_said_in_words(bench: Bench) -> None:
+    bench.fence()
+    with pytest.raises(Killed):
+        bench.promote(newest(bench), kill_after=4)
+    del bench.fleet.host(B).switches[LAN]
+    with pytest.raises(StepFailed) as told:
+        bench.promote(newest(bench))
+    assert "no switch" in told.value.why
+    assert "switch" in told.value.next
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 

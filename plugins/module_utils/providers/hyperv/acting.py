@@ -104,7 +104,10 @@ class Machine:
     def act(self, script: Script, /, *, within_s: float = 0.0, **parameters: t.Any) -> Sheet | None:
         """Change something once; return what the script read of the VM at its end, None where it reads none."""
         self._answered = None
-        row = self.client.act(script, within_s=within_s, id=self.guid, **parameters)
+        try:
+            row = self.client.act(script, within_s=within_s, id=self.guid, **parameters)
+        except VendorFault as fault:
+            raise _in_words(fault, self.target) from fault
         return self.take(row)
 
     def take(self, row: Row) -> Sheet | None:
@@ -196,6 +199,22 @@ class Machine:
                 why="it is a role of a failover cluster, which starts and moves it by itself",
                 next="protect it by its cluster, or remove the role (the VM stays) and replicate it as a plain VM",
             )
+
+
+def _in_words(fault: VendorFault, target: str) -> VendorFault:
+    """Say in words what a script of ours has thrown; what the host itself said stays as it is."""
+    words = scripts.THROWN.get(fault.id)
+    if words is None:
+        return fault
+    return VendorFault(
+        kind=fault.kind,
+        id=fault.id,
+        category=fault.category,
+        what=fault.what,
+        why=f"{target}: {words}",
+        next=fault.next,
+        has_cure=fault.has_cure,
+    )
 
 
 def unplugged(sheet: Sheet) -> dict[str, str]:

@@ -148,7 +148,8 @@ def _reasons(sheet: Sheet, point: RecoveryPoint) -> list[str]:
 
 
 def _has_point(sheet: Sheet, point: RecoveryPoint) -> bool:
-    if point.id == NEWEST or sheet.stamps.get(stamps.POINT) == point.id:
+    is_there_already = sheet.stamps.get(stamps.POINT) == point.id and sheet.replication_state not in PROMOTABLE
+    if point.id == NEWEST or is_there_already:
         return True  # what it was failed over to may not be listed any more
     return snapshot_of(point.id) in {one.id for one in sheet.recovery_points()}
 

@@ -10,8 +10,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.power import PULL_PLUG
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
-NO_SUCH_POINT = "ferragosto.dr.no_such_point"
-
 _POINT = """\
 $points = @()
 if ($p.point -ne '') {

@@ -12,9 +12,13 @@ from __future__ import annotations
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.reading import SHEET
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
-CHANGED_MEANWHILE = "ferragosto.dr.changed_meanwhile"
-NO_SUCH_ADAPTER = "ferragosto.dr.no_such_adapter"
-NO_SUCH_SWITCH = "ferragosto.dr.no_such_switch"
+THROWN = {
+    "ferragosto.dr.changed_meanwhile": "its Notes were changed meanwhile, more than once",
+    "ferragosto.dr.no_such_adapter": "a network adapter was removed meanwhile",
+    "ferragosto.dr.no_such_switch": "its host has no switch of the wanted name, or two",
+    "ferragosto.dr.no_such_point": "the recovery point is gone",
+    "ferragosto.dr.not_off": "it is not off",
+}
 
 BEGIN = "param($p)\n" + SHEET + "$vm = Get-VM -Id $p.id\n"
 END = "$vm = Get-VM -Id $p.id\nGet-DrSheet -vm $vm\n"
