@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing as t
 from abc import ABC, abstractmethod
@@ -127,13 +128,13 @@ class ExpressionReader(ABC):
                 return self._table(node)
             case "script_block_expression":
                 return self.block(node)
-            case "member_access":
+            case "member_access" if _is_unbroken(children):
                 target, name, is_static = self._member(children[:3], node)
                 return Member(self.place(node), target, name, is_static)
-            case "invokation_expression" if len(children) == 4:
+            case "invokation_expression" if len(children) == 4 and _is_unbroken(children):
                 target, name, is_static = self._member(children[:3], node)
                 return Call(self.place(node), target, name, is_static, self.arguments(children[3]))
-            case "element_access" if len(children) == 4 and self.text(children[1]) == "[":
+            case "element_access" if len(children) == 4 and _is_unbroken(children[:2]):
                 return Index(self.place(node), self.expression(children[0]), self.expression(children[2]))
             case dummy:
                 raise self.unknown(node)
@@ -264,24 +265,29 @@ class ExpressionReader(ABC):
     def _elements(self, node: _Node) -> tuple[Argument, ...]:
         found: list[Argument] = []
         is_joined = False
-        end = -1
+        before = ""
         for child in self.children(node):
+            kind, previous, before = child.type, before, child.type
+            if kind == "command_argument_sep":
+                is_joined = is_joined or self.text(child) == ":"
+                continue
             # The parser cuts `$a.B()` in two where it is an argument; to PowerShell it is one.
-            if child.type == "argument_list" and child.start_byte == end:
+            if kind == "argument_list" and previous == "member_access":
                 found[-1] = self._called(found[-1], child)
                 continue
-            end = child.end_byte
-            if child.type == "command_argument_sep":
-                is_joined = self.text(child) == ":"
-                continue
-            if child.type == "command_parameter":
+            if previous != "command_argument_sep":  # a line break, or two words in one
+                raise self.unknown(child)
+            if kind == "command_parameter":
                 found.append(Argument(self.place(child), self.text(child)[1:], None))
+                is_joined = False
                 continue
             value = self._value(child)
+            before = "member_access" if isinstance(value, Member) else kind
             if found and found[-1].name is not None and found[-1].value is None:
                 found[-1] = Argument(found[-1].place, found[-1].name, value, is_joined)
             else:
                 found.append(Argument(self.place(child), None, value))
+            is_joined = False
         return tuple(found)
 
     def _called(self, argument: Argument, node: _Node) -> Argument:
@@ -298,4 +304,17 @@ class ExpressionReader(ABC):
             return Literal(self.place(node), self.text(node))
         if self.text(node).startswith("["):
             raise self.error(node, "an argument that begins with [ is a text to PowerShell: put brackets around it")
-        return self.expression(node)
+        value = self.expression(node)
+        root = value
+        while isinstance(root, (Member, Call, Index)):
+            root = root.target
+        if root is not value and not isinstance(root, (Variable, Paren)):
+            raise self.error(
+                node, "what follows a literal is an argument of its own to PowerShell: put brackets around it"
+            )
+        return value
+
+
+def _is_unbroken(nodes: list[_Node]) -> bool:
+    """Whether nothing stands between the parts: `$a.B ()` and `$a [0]` are two things to PowerShell."""
+    return all(left.end_byte == right.start_byte for left, right in itertools.pairwise(nodes))

@@ -68,6 +68,13 @@ BROKEN = [
     "Get-VM -Id [guid]'x'",
     "[int]$x = 1",
     "$true = 1",
+    # what the parser accepts and PowerShell does not, or reads as something else
+    "$x = 'a'\n$x.Trim ()",
+    "$x = 'a'\n$x [0]",
+    "$x = (Get-Date\n-Date 1)",
+    "Get-VM -Id $true-and",
+    "Get-VM -Id 'x'.Length",
+    "Get-VM -Id @(1)[0]",
     "'\u2019'",
 ]
 

@@ -61,8 +61,10 @@ function Get-Sum {
 Get-Sum -left 1
 Get-Sum -left 1 -right '2' -Twice
 Get-Sum -Twice:$false -left 1
+Get-Sum -Twice: $false -left 1
+Get-Sum -Twice 1
 """
-    assert output(text) == [5, 6, 5]
+    assert output(text) == [5, 6, 5, 5, 10]
 
 
 def test_select_first_stops_what_comes_before_it() -> None:
