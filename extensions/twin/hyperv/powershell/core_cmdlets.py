@@ -290,7 +290,7 @@ def _write_error(bound: Bound) -> Iterator[object]:
     category = bound.get("Category")
     yield PowerShellError(
         text_of(bound.get("Message")),
-        f"{text_of(word)},{bound.error_class}" if word else name,
+        text_of(word) or name,  # the cmdlet's class is not part of it: the script is who tells of the error
         category.name if isinstance(category, EnumValue) else text_of(category) or "NotSpecified",
         exception_type=name,
         target=bound.get("TargetObject"),

@@ -130,6 +130,8 @@ class Evaluator(ABC):
         if key in _CONSTANTS:
             return _CONSTANTS[key]
         if key in ("_", "psitem"):
+            if frame.it is NOTHING:
+                raise SimulatorError("$_ where nothing gives it a value")
             return frame.it
         is_set, found = frame.scope.find(key)
         if not is_set and key not in self.process.assigned:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import Block
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import EnumValue, Hashtable, PSObject
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import NOTHING, EnumValue, Hashtable, PSObject
 
 CATEGORIES = (
     "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation InvalidResult "
@@ -75,7 +75,7 @@ class Frame:
     """What a statement sees around it."""
 
     scope: Scope
-    it: object = None  # $_
+    it: object = NOTHING  # $_
     is_caught: bool = False  # a try with a catch is around it, here or at a caller's
 
 

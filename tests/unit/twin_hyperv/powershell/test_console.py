@@ -98,7 +98,7 @@ def test_the_bootstrap_turns_a_written_error_into_the_end() -> None:
     )
     assert answer["error"] == {
         "message": "gone",
-        "id": "Gone,Microsoft.PowerShell.Commands.WriteErrorCommand",
+        "id": "Gone",
         "category": "ObjectNotFound",
         "line": 2,
     }

@@ -110,6 +110,7 @@ UNKNOWN = [
     "$state -eq 'Offf'",
     "$state -eq $kind",
     "$never",
+    "$_",
     "[pscustomobject]@{ a = 1 }\n$none",
     "([pscustomobject]@{ a = 1 }).Count",
     "$o = [pscustomobject]@{ a = 1 }\n$o.b = 2",
