@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import Block
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import NOTHING, EnumValue, Hashtable, PSObject
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
+    NOTHING,
+    EnumValue,
+    Hashtable,
+    PSObject,
+)
 
 CATEGORIES = (
     "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation InvalidResult "
