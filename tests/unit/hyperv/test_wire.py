@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import ssl
 import time
 
@@ -59,6 +60,18 @@ def test_an_operation_costs_four_requests_once_the_shell_is_open(tmp_path, is_tl
         assert sum(one.calls.values()) - made == WARM
         assert one.calls["Create"] == 1
         assert one.done == ["first", "second"]
+
+
+def test_a_host_of_twenty_vms_is_read_by_one_process_in_at_most_five_requests(tmp_path):
+    with host(tmp_path) as one:
+        for number in range(20):
+            one.fleet.add_vm("hv-milano", f"vm{number:02}", notes="not empty " * 10)
+        client = one.client()
+        client.run(ECHO, word="warm")
+        before = client.calls
+        assert len(client.run(reading.SITE)["vms"]) == 20
+        assert client.calls - before <= 5
+        assert client.commands == 2
 
 
 def test_a_job_longer_than_one_envelope_goes_in_chunks(tmp_path):
@@ -146,6 +159,7 @@ def test_an_account_that_may_not_use_winrm_is_sent_to_the_group(tmp_path):
         ({"winrm_transport": "certificate", "winrm_cert_path": "/no/such", "winrm_key_path": "/no/such"}, "/no/such"),
         ({"ca_path": "/no/such/ca.pem"}, "/no/such/ca.pem"),
         ({"tls_fingerprint": "AB:CD"}, "SHA-1"),
+        ({"winrm_transport": "kerberos", "api_user": None}, "api_user"),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_word_is_sent(tmp_path, words, named):
@@ -153,6 +167,16 @@ def test_what_cannot_work_is_refused_before_a_word_is_sent(tmp_path, words, name
         with pytest.raises(BadInput) as told:
             one.client(**words).run(ECHO, word="")
         assert named in str(told.value)
+        assert not one.calls
+
+
+@pytest.mark.parametrize(("transport", "library"), [("kerberos", "requests_kerberos"), ("credssp", "requests_credssp")])
+def test_a_way_to_log_in_whose_library_is_missing_is_told_what_to_install(tmp_path, monkeypatch, transport, library):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
+    with host(tmp_path) as one:
+        with pytest.raises(BadInput, match=rf"pywinrm\[{transport}\]"):
+            one.client(winrm_transport=transport).run(ECHO, word="")
         assert not one.calls
 
 

@@ -97,10 +97,10 @@ def rows(value: t.Any) -> list[Row]:
 
 
 def words(value: t.Any) -> tuple[str, ...]:
-    """Return a list of strings, in the same way."""
+    """Return a list of strings, in the same way; of nothing at all a pipeline may have made one that is empty."""
     if isinstance(value, str):
         return (value,) if value else ()
-    return tuple(str(one) for one in value if one is not None) if isinstance(value, list) else ()
+    return tuple(str(one) for one in value if one not in (None, "")) if isinstance(value, list) else ()
 
 
 def whole(value: t.Any) -> int:

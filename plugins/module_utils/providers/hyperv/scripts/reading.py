@@ -240,8 +240,8 @@ foreach ($vm in @(Get-VM)) {
 """,
 )
 
-# Where nothing matches Get-WinEvent fails. The VM is found by its GUID among the event's data: names repeat. An account may be
-# allowed to act on VMs and not to read this log: then ``unread`` says so.
+# Where nothing matches Get-WinEvent fails. The VM is found by its GUID, in the event's data or at the end of its text: names
+# repeat. An account may be allowed to act on VMs and not to read this log: then ``unread`` says so.
 EVENTS_OF = """\
 function Get-DrEvent {
     param($id, $ids, $since, $limit)
@@ -265,12 +265,13 @@ function Get-DrEvent {
     $events = @()
     foreach ($entry in $found) {
         $data = @($entry.Properties | ForEach-Object { [string]$_.Value })
-        if ($data -contains $id) {
+        $text = [string]$entry.Message
+        if ($data -contains $id -or $text.ToLower().Contains($id)) {
             $events += [pscustomobject]@{
                 id = [int]$entry.Id
                 at = Get-DrInstant -at $entry.TimeCreated
                 data = $data
-                text = [string]$entry.Message
+                text = $text
             }
         }
     }
