@@ -333,3 +333,12 @@ def test_what_somebody_took_back_is_not_failed_over(road: Road) -> None:
         road.migrate(before=take_back)
     road.migrate()
     _is_home(road)
+
+
+def test_a_vm_that_was_deleted_where_it_left_keeps_nobody_waiting(road: Road) -> None:
+    with pytest.raises(Killed):
+        road.migrate(kill_after=TURNED_AT)
+    vm = road.line()
+    road.bench.fleet.forget(road.away)
+    assert "power on" in road.migrate(vm=vm)
+    assert road.home.state == "Running"

@@ -136,7 +136,8 @@ def _require_isolated(legs: Legs, network: str, what: str) -> None:
             " VM would be a second copy beside production",
             next="name it in dr_site.isolated_networks if it reaches nothing of production, or test without a network",
         )
-    preflight_acts.require_switches(legs.away, [network], what)
+    if network:
+        preflight_acts.require_switches(legs.away, preflight_acts.receiver(legs.away.client), [network], what)
 
 
 def _require_testable(machine: Machine, sheet: Sheet, run_id: str, what: str) -> None:

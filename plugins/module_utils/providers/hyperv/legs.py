@@ -41,8 +41,6 @@ RESYNCHRONIZE = frozenset({"WaitingForStartResynchronize", "ResynchronizeSuspend
 HALTED = RESYNCHRONIZE | {"Suspended", "UpdateError"}  # it goes on only when it is told to
 ACT_WITHIN_S = 900.0  # the last log of a busy VM is sent, or the changes of a failover are merged, within this
 
-Both: t.TypeAlias = "tuple[Sheet, Sheet]"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Legs:

@@ -36,6 +36,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.act
     unplugged,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import NoSuchVm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
     FAILED_OVER,
     PREPARED,
@@ -137,9 +138,10 @@ class _Move:
                 f" {target.host}: {there.mode}, {there.replication_state})",
                 next=f"bring it there (replication: reversed), {AGAIN}",
             )
-        preflight_acts.require_switches(target, self._switches(there).values(), self.what)
+        shown = preflight_acts.receiver(target.client)
+        preflight_acts.require_switches(target, shown, self._switches(there).values(), self.what)
         kind = here.relation.authentication if here.relation is not None else ""
-        return preflight_acts.terms(self.legs, target, source, authentication=kind, what=self.what, is_tried=True)
+        return preflight_acts.terms(self.legs, target, source, authentication=kind, what=self.what, sends=shown)
 
     # --- away from the source -----------------------------------------------------------------------------------------
 
@@ -263,16 +265,16 @@ class _Move:
         return self._tolerant(self.source.stamp_step("stamp the copy it left as fenced", change))
 
     def _tolerant(self, step: Step) -> Step:
-        """Once the replication is turned, a silent source keeps nobody waiting: what lies there cannot be started."""
+        """Once the replication is turned, a source that shows nothing keeps nobody waiting: what lies there cannot be started."""
 
         def look() -> Sight:
             try:
                 return step.look()
-            except SiteUnreachable as error:
+            except (SiteUnreachable, NoSuchVm) as error:
                 if not _is_turned(self.target.now()):
                     raise
                 self.source.client.progress(f"{step.name}: left for later, {error.why}")
-                return Sight(is_done=True, seen={"host": self.source.host, "unreachable": error.why})
+                return Sight(is_done=True, seen={"host": self.source.host, "unseen": error.why})
 
         return replace(step, look=look)
 
@@ -281,7 +283,7 @@ class _Move:
         what = f"power on {self.target.target}"
         try:
             both.must_be_off(self.source, what)
-        except SiteUnreachable:
+        except (SiteUnreachable, NoSuchVm):
             if not _is_turned(self.target.now()):
                 raise
 

@@ -10,6 +10,7 @@ Turning it is not one command but several on two hosts. What would make the thir
 from __future__ import annotations
 
 import ipaddress
+import typing as t
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.act
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import Legs
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
 CERTIFICATE, KERBEROS = "Certificate", "Kerberos"
 ANYBODY = "*"
@@ -54,12 +56,19 @@ class Terms:
 
     server: str  # the receiving host's name
     thumbprint: str  # of the sending host's certificate; "" with Kerberos
-    entry: str  # the receiving host's authorization entry for the sending one
+    entry: str  # the receiving host's authorization entry for the sending one; "" where every server is allowed
 
-    @property
-    def primary(self) -> str:
-        """What -AsReplica is to be told: nothing where every server is allowed."""
-        return "" if self.entry == ANYBODY else self.entry
+    def as_replica(self) -> tuple[Script, dict[str, t.Any]]:
+        """Return what is run at the receiving host."""
+        if not self.entry:
+            return scripts.AS_REPLICA, {}
+        return scripts.AS_REPLICA_BY_ENTRY, {"entry": self.entry}
+
+    def reverse(self) -> tuple[Script, dict[str, t.Any]]:
+        """Return what is run at the sending host."""
+        if not self.thumbprint:
+            return scripts.REVERSE, {"server": self.server}
+        return scripts.REVERSE_BY_CERTIFICATE, {"server": self.server, "thumbprint": self.thumbprint}
 
 
 def receiver(client: Client) -> Receiver:
@@ -78,10 +87,12 @@ def receiver(client: Client) -> Receiver:
     )
 
 
-def terms(legs: Legs, source: Machine, target: Machine, *, authentication: str, what: str, is_tried: bool) -> Terms:
-    """Return how ``source`` will replicate to ``target``; raise Refused where it could not.
+def terms(
+    legs: Legs, source: Machine, target: Machine, *, authentication: str, what: str, sends: Receiver | None = None
+) -> Terms:
+    """Return how ``source`` will replicate to ``target``; raise Refused where it could not. ``sends`` is what its host showed.
 
-    ``is_tried``: also let the source's host reach the target's, as a replication will.
+    In the end the source's host tries to reach the target's, as a replication will.
     """
     server, sender = legs.server(target), legs.server(source)
     _require_name(server, target, what)
@@ -96,17 +107,15 @@ def terms(legs: Legs, source: Machine, target: Machine, *, authentication: str, 
             next=f"on {target.host}: New-VMReplicationAuthorizationEntry -AllowedPrimaryServer {sender}"
             f" -ReplicaStorageLocation <path> -TrustGroup <name>, {AGAIN}",
         )
-    thumbprint = _thumbprint(legs, source, what) if kind == CERTIFICATE else ""
-    if is_tried:
-        port = shown.https_port if kind == CERTIFICATE else shown.http_port
-        _try(source, server, port, thumbprint, what)
-    return Terms(server=server, thumbprint=thumbprint, entry=entry)
+    thumbprint = _thumbprint(legs, source, sends, what) if kind == CERTIFICATE else ""
+    _try(source, server, shown.https_port if kind == CERTIFICATE else shown.http_port, thumbprint, what)
+    return Terms(server=server, thumbprint=thumbprint, entry="" if entry == ANYBODY else entry)
 
 
-def require_switches(target: Machine, wanted: Iterable[str], what: str) -> None:
+def require_switches(target: Machine, shown: Receiver, wanted: Iterable[str], what: str) -> None:
     """Raise where a VM could not be connected as it was: better now than with its service down."""
-    known = receiver(target.client).switches
-    missing = sorted({name for name in wanted if name and name.lower() not in {one.lower() for one in known}})
+    known = {one.lower() for one in shown.switches}
+    missing = sorted({name for name in wanted if name and name.lower() not in known})
     if missing:
         raise Refused(
             what=what,
@@ -148,9 +157,9 @@ def _require_server(shown: Receiver, target: Machine, kind: str, what: str) -> N
         )
 
 
-def _thumbprint(legs: Legs, source: Machine, what: str) -> str:
+def _thumbprint(legs: Legs, source: Machine, sends: Receiver | None, what: str) -> str:
     """With certificates -Reverse must be given one, also where a thumbprint is stored already."""
-    found = legs.spec(source).replica_thumbprint or receiver(source.client).thumbprint
+    found = legs.spec(source).replica_thumbprint or (sends or receiver(source.client)).thumbprint
     if found:
         return found
     raise Refused(

@@ -243,7 +243,7 @@ class _Change:
                     next=f"fence it (module vm_fence), {AGAIN}",
                 )
         terms = preflight_acts.terms(
-            self.legs, line, other, authentication=_authentication(shown, there), what=self.what, is_tried=True
+            self.legs, line, other, authentication=_authentication(shown, there), what=self.what
         )
         if not is_planned:
             yield self._keep_still(other)
@@ -262,14 +262,15 @@ class _Change:
         )
 
     def _give_up(self, machine: Machine, terms: Terms) -> Step:
+        script, values = terms.as_replica()
         return both.step(
             machine,
             "make the original a replica",
-            scripts.AS_REPLICA,
+            script,
             is_done=lambda sheet: sheet.mode == REPLICA,
             guard=lambda: both.must_be_off(machine, f"make {machine.target} a replica", sheet=machine.last()),
-            primary=terms.primary,
             next=f"by hand on {machine.host}: Set-VMReplication -AsReplica (PowerShell only), {AGAIN}",
+            **values,
         )
 
     def _complete(self, machine: Machine) -> Step:

@@ -81,15 +81,15 @@ def turn(line: Machine, other: Machine, terms: Terms) -> Step:
     def guard() -> None:
         both.must_be_off(other, f"reverse the replication of {line.target}")
 
+    script, values = terms.reverse()
     return both.step(
         line,
         "reverse the replication",
-        scripts.REVERSE,
+        script,
         is_done=lambda sheet: sheet.mode == PRIMARY,
         guard=guard,
-        server=terms.server,
-        thumbprint=terms.thumbprint,
         next=f"by hand on {line.host}: Set-VMReplication -Reverse -ReplicaServerName {terms.server}, {AGAIN}",
+        **values,
     )
 
 

@@ -44,16 +44,15 @@ if ([string]$vm.AutomaticStartAction -ne 'Nothing') {
 
 AS_REPLICA = _act(
     "make the VM a replica",
-    _OFF_ONLY
-    + """\
-if ($p.primary -eq '') {
-    Set-VMReplication -VM $vm -AsReplica
-}
-else {
-    Set-VMReplication -VM $vm -AsReplica -AllowedPrimaryServer $p.primary
-}
-""",
-    "Set-VMReplication -VM $p.id -AsReplica -AllowedPrimaryServer $p.primary (where not every server is allowed)",
+    _OFF_ONLY + "Set-VMReplication -VM $vm -AsReplica\n",
+    "Set-VMReplication -VM $p.id -AsReplica",
+)
+
+# Where not every server may replicate here, the authorization entry to go by must be named.
+AS_REPLICA_BY_ENTRY = _act(
+    "make the VM a replica",
+    _OFF_ONLY + "Set-VMReplication -VM $vm -AsReplica -AllowedPrimaryServer $p.entry\n",
+    "Set-VMReplication -VM $p.id -AsReplica -AllowedPrimaryServer $p.entry",
 )
 
 COMPLETE = _act(
@@ -64,14 +63,14 @@ COMPLETE = _act(
 
 REVERSE = _act(
     "reverse the replication",
-    """\
-if ($p.thumbprint -eq '') {
-    Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server
-}
-else {
-    Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint
-}
-""",
+    "Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server\n",
+    "Set-VMReplication -VM $p.id -Reverse -ReplicaServerName $p.server",
+)
+
+# With certificates the thumbprint must be given, also where one is stored.
+REVERSE_BY_CERTIFICATE = _act(
+    "reverse the replication",
+    "Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint\n",
     "Set-VMReplication -VM $p.id -Reverse -ReplicaServerName $p.server -CertificateThumbprint $p.thumbprint",
 )
 
@@ -254,8 +253,10 @@ TRY_CONNECTION = Script(
 ALL = (
     KEEP_STILL,
     AS_REPLICA,
+    AS_REPLICA_BY_ENTRY,
     COMPLETE,
     REVERSE,
+    REVERSE_BY_CERTIFICATE,
     START_INITIAL,
     SUSPEND,
     RESUME,
