@@ -50,7 +50,7 @@ WAYS = {
     "failover, then home": Way("hv_lab", "auto", "recovered_home", EVIDENCE),
 }
 _UNDISTURBED: dict[str, dict[str, t.Any]] = {}  # by way: told once per worker
-UNDONE = ("clone", "in_place", "failover")  # of vSphere by its playbook: test_resume_after_kill.py
+UNDONE = ("revert", "clone", "in_place", "failover")
 
 
 class Tale(Bench):
