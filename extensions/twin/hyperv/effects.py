@@ -55,6 +55,7 @@ class Effects:
         copy.points[BEFORE_FAILOVER] = copy.data
         text = f"failed over to {call.point.name if call.point else 'the newest log'}"
         self._fleet.world.overwritten(machine.copy_id, data, text)
+        self._fleet.relations[machine.id].base = data
         end.failed_over_type = _TYPES[call.point.kind] if call.point else end.last_type
         end.is_planned = call.point is None and end.last_type == "Planned"
         end.task_ends_at_s = None
@@ -65,6 +66,7 @@ class Effects:
         self._fleet.powers.turn_off(machine)
         kept = self._fleet.copy(machine).points.pop(BEFORE_FAILOVER)
         self._fleet.world.overwritten(machine.copy_id, kept, "failover cancelled: what was written since is discarded")
+        self._fleet.relations[machine.id].base = kept
         end.failed_over_type, end.is_planned = "None", False
         return self._fleet.timing.failover_s
 

@@ -68,6 +68,7 @@ class Relation:
     runs_by_itself: bool = True  # cycles run by the clock
     point_every_s: float = 3600.0
     log: list[LogEntry] = field(default_factory=list)
+    base: DataState | None = None  # what both sides have held: a side that holds more has writes of its own
 
     def other(self, machine: Machine) -> Machine:
         return self.second if machine is self.first else self.first

@@ -21,7 +21,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import (
     LogEntry,
     Relation,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, Role
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
@@ -95,6 +95,8 @@ class Replicating:
         data = self._fleet.world.data_of(self._fleet.copy(machine))
         relation.log.append(LogEntry(now_s, machine.host, data))
         del relation.log[:-LOG_SIZE]
+        self._regret(relation, replica)
+        relation.base = data
         self._fleet.world.overwritten(replica.copy_id, data, f"log from {machine.host} applied")
         for end in (here, there):
             end.last_replication_s, end.last_type = now_s, kind
@@ -102,6 +104,16 @@ class Replicating:
         there.last_applied_s = now_s
         if kind == "Regular":
             self._keep_points(relation, replica, there, now_s)
+
+    def _regret(self, relation: Relation, target: Machine) -> None:
+        """Note what a person would regret before a log goes over it: writes that only this side has."""
+        copy = self._fleet.copy(target)
+        now = self._fleet.world.data_of(copy)
+        if relation.base is None or now.generation <= relation.base.generation:
+            return
+        text = f"replication from {relation.other(target).host} overwrote generation {now.generation}"
+        kind = "original_overwritten" if copy.role is Role.PRODUCTION else "promoted_replica_rolled_back"
+        self._fleet.world.regretted(kind, copy.id, text)
 
     def _keep_points(self, relation: Relation, replica: Machine, end: Endpoint, now_s: float) -> None:
         if end.recovery_history <= 0:

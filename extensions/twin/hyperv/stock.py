@@ -216,7 +216,7 @@ class Stock:
                     successes=int(_WINDOW_S / frequency_s),
                     next_cycle_s=max(self.now_s(), at_s + frequency_s),
                 )
-            relation = Relation(machine, replica, runs_by_itself=runs_by_itself)
+            relation = Relation(machine, replica, runs_by_itself=runs_by_itself, base=applied)
             self.relations[machine.id] = relation
             return relation
 
