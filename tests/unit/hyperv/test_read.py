@@ -412,6 +412,12 @@ def test_what_would_bite_on_the_day_is_said_in_time(bench, trouble, end, words):
     assert [note for note in told if words in note], told
 
 
+def test_a_prepared_original_is_known_though_its_replica_host_is_dead(bench):
+    prepared(bench, bench.protect())
+    bench.fleet.host_lost(B)
+    assert [note for note in bench.read().production.notes if "prepared for failover on hv1.luca.lan" in note]
+
+
 def test_a_vm_in_the_hands_of_a_run_is_not_nagged_about(bench):
     machine = bench.protect()
     stamped(machine, fenced=RUN)

@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import client as client_module
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import events, faults, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import Kind, NoSuchVm, VendorFault
@@ -197,6 +202,34 @@ def test_a_log_that_is_closed_to_the_account_is_told():
     assert len(said) == 1
 
 
+# --- the library ------------------------------------------------------------------------------------------------------
+
+WITHOUT_PYWINRM = """
+import importlib, sys
+for name in ("winrm", "requests", "urllib3", "spnego", "PIL"):
+    sys.modules[name] = None
+base = "ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv."
+for name in sys.argv[1:]:
+    importlib.import_module(base + name)
+client = sys.modules[base + "client"]
+spec = sys.modules["ansible_collections.ferragosto.dr.plugins.module_utils.core.ports"].EndpointSpec(api_host="hv1")
+try:
+    client.Client(spec, clock=None, progress=print).run(client.Script(name="x", text=""))
+except Exception as refusal:
+    print(type(refusal).__name__, refusal)
+"""
+
+
+def test_without_its_library_every_file_loads_and_the_first_use_says_what_to_install():
+    names = [path.stem for path in sorted(Path(client_module.__file__).parent.glob("*.py"))]
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYWINRM, *names], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("BadInput")
+    assert "pip install 'pywinrm'" in told.stdout
+
+
 # --- scripts ----------------------------------------------------------------------------------------------------------
 
 
@@ -204,8 +237,7 @@ def test_the_command_line_is_far_below_what_createprocess_takes():
     assert len(" ".join((bootstrap.EXECUTABLE, *bootstrap.ARGUMENTS))) < 16000
 
 
-def test_every_script_has_a_name_of_its_own_and_takes_its_values_as_one_object():
-    assert len({script.name for script in every.ALL}) == len(every.ALL)
+def test_every_script_takes_its_values_as_one_object():
     assert all(script.text.startswith("param($p)\n") for script in every.ALL)
 
 

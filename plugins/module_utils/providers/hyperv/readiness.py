@@ -133,11 +133,11 @@ def _relation(
     found = []
     if relation.mode == "TestReplica":
         return [f"a test failover runs on {here.name}: it must be cleaned up before a failover"]
-    if relation.state == "PreparedForFailover" and counterpart is not None:
-        found.append(
-            f"it is prepared for failover on {here.name} and locked there; {there.name if there else 'the other host'} cannot"
-            f" see that and shows {counterpart.replication_state}"
-        )
+    if relation.state == "PreparedForFailover":
+        unseen = ""
+        if there is not None and counterpart is not None:
+            unseen = f"; {there.name} cannot see that and shows {counterpart.replication_state}"
+        found.append(f"it is prepared for failover on {here.name} and locked there{unseen}")
     if relation.state in STATE_WORDS and not is_held:
         found.append(f"{STATE_WORDS[relation.state]} ({relation.state} on {here.name})")
     if relation.state == "FailedOverWaitingCompletion" and not is_held:
