@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Windows beside Hyper-V: the worker's event log and the firewall's rules."""
+"""Windows beside Hyper-V: the worker's event log, the firewall's rules, and what PowerShell says of itself."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ _LEVELS = {
     4: ("Information", "Informationen"),
 }
 _NET_SECURITY = "Microsoft.PowerShell.Cmdletization.GeneratedTypes.NetSecurity."
+_CONSOLE = "System.Management.Automation.Internal.Host.InternalHost"
+_CULTURE = "System.Globalization.CultureInfo"
+_POWERSHELL = "5.1.20348.2849"
 _RULE = "Microsoft.Management.Infrastructure.CimInstance#root/standardcimv2/MSFT_NetFirewallRule"
 # Name, kind of listener, display name and group in English and German; only the name is the same everywhere.
 _RULES = (
@@ -214,4 +217,23 @@ def _rule(context: Context, name: str) -> PSObject:
             "PolicyStoreSource": "PersistentStore",
         },
         text=name,
+    )
+
+
+# --- Get-Host ------------------------------------------------------------------------------------------------------------
+
+
+@cmdlet("Get-Host")
+def get_host(bound: Bound) -> Iterator[object]:
+    """Show the console of powershell.exe, whose version is PowerShell's own."""
+    culture = of_class(_CULTURE, {"Name": context_of(bound).culture}, text=context_of(bound).culture)
+    yield of_class(
+        _CONSOLE,
+        {
+            "Name": "ConsoleHost",
+            "Version": _POWERSHELL,
+            "CurrentCulture": culture,
+            "CurrentUICulture": culture,
+            "IsRunspacePushed": False,
+        },
     )

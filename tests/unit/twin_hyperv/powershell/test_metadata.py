@@ -32,7 +32,7 @@ HYPERV = frozenset(
     Set-VMNetworkAdapter""".split()
 )
 WINDOWS = frozenset(
-    "Get-WinEvent Get-CimInstance Get-CimAssociatedInstance Invoke-CimMethod Get-NetFirewallRule".split()
+    "Get-WinEvent Get-CimInstance Get-CimAssociatedInstance Invoke-CimMethod Get-NetFirewallRule Get-Host".split()
 )
 CORE = frozenset(
     """Where-Object ForEach-Object Select-Object Sort-Object Measure-Object ConvertTo-Json ConvertFrom-Json Get-Date
