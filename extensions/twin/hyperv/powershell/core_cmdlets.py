@@ -250,6 +250,8 @@ def _to_json(site: CallSite, source: _Source) -> Iterator[object]:
         raise SimulatorError(
             "an array as one object of the pipeline: 5.1 writes it as {value, Count}; use -InputObject"
         )
+    # 5.1 writes nothing for $null and skips it in a pipeline; only 7 writes null (PowerShell#10942, #15590).
+    items = [item for item in items if item is not None]
     if not items:
         return
     depth = site.bound.get("Depth", 2)

@@ -103,9 +103,13 @@ def _of_table(value: Hashtable, name: str) -> object:
 
 def _of_each(values: list[object], name: str) -> object:
     """The property of every element, as PowerShell reads it from an array: none, one, or an array."""
+    if not values:
+        # Nothing that was read says whether this is $null or no output, and a pipeline makes a difference.
+        raise SimulatorError(f"property {name} of an empty array: loop over it instead")
     found: list[object] = []
     for one in values:
-        if one is None or (isinstance(one, PSObject) and not one.is_closed and not one.has(name)):
+        # A [pscustomobject] without the property gives $null all the same (PowerShell#13752), a table nothing.
+        if one is None or (isinstance(one, Hashtable) and not one.has(name)):
             continue
         got = read(one, name)
         found += got if isinstance(got, list) else [got]

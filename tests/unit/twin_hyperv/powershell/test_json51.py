@@ -29,7 +29,6 @@ WRITTEN = [
     ("@{ a = 'x' }", '{"a":"x"}'),
     ("[pscustomobject]@{ b = 1; a = $null; c = $true }", '{"b":1,"a":null,"c":true}'),
     ("[ordered]@{ n = [double]'1.5'; l = [long]8589934592; f = [double]2 }", '{"n":1.5,"l":8589934592,"f":2}'),
-    ("$null", "null"),
     # what HTML minds is escaped, other letters are not
     ("'<a href=\"x\">&''</a>'", r'"\u003ca href=\"x\"\u003e\u0026\u0027\u003c/a\u003e"'),
     (r"'c:\temp'", r'"c:\\temp"'),
@@ -68,6 +67,11 @@ def test_what_lies_deeper_is_a_text_without_a_word(text: str, depth: str, expect
 def test_the_pipeline_unwraps_an_array_of_one() -> None:
     assert value("@('x') | ConvertTo-Json -Compress") == '"x"'
     assert value("@('x', 'y') | ConvertTo-Json -Compress") == '["x","y"]'
+
+
+def test_null_alone_is_not_written() -> None:
+    assert output("ConvertTo-Json -InputObject $null") == []
+    assert value("1, $null, 2 | ConvertTo-Json -Compress") == "[1,2]"
 
 
 def test_the_layout_indents_from_the_column_of_the_value() -> None:

@@ -227,6 +227,11 @@ def test_properties_are_read_over_an_array_and_whatever_their_case() -> None:
     assert value("($all | Select-Object -First 1).Name", all=machines) == "web"
 
 
+def test_an_object_without_the_property_gives_null_and_a_table_nothing() -> None:
+    assert output("@([pscustomobject]@{ a = 1 }, [pscustomobject]@{ b = 2 }).a") == [1, None]
+    assert output("@(@{ a = 1 }, @{ b = 2 }).a") == [1]
+
+
 def test_an_object_keeps_the_order_and_case_of_its_properties() -> None:
     made = value("[pscustomobject]@{ Zeta = 1; 'a b' = 2; List = @(1) }")
     assert isinstance(made, PSObject)

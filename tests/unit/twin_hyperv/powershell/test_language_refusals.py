@@ -111,6 +111,7 @@ UNKNOWN = [
     "$state -eq $kind",
     "$never",
     "$_",
+    "@().Name",
     "[pscustomobject]@{ a = 1 }\n$none",
     "([pscustomobject]@{ a = 1 }).Count",
     "$o = [pscustomobject]@{ a = 1 }\n$o.b = 2",
