@@ -90,7 +90,7 @@ def hyperv_wish(
             f"{place}: both ends are the host {ends['production'].node!r}; name two hosts in dr_site or under nodes"
         )
     renamed = {wish.production.node: ends["production"].node, wish.replica.node: ends["replica"].node}
-    newest = words.get("newest")
+    frequency_s = _frequency(words, place)
     shaped = HypervWish(
         **{
             **{name: getattr(wish, name) for name in SiteWish.__slots__},
@@ -98,8 +98,8 @@ def hyperv_wish(
             "hosts": {renamed.get(name, name): shape for name, shape in wish.hosts.items()},
             "namesakes": tuple(replace(n, node=renamed.get(n.node, n.node)) for n in wish.namesakes),
         },
-        frequency_s=_frequency(words, place),
-        newest_age_s=None if newest is None else seconds(newest, f"{place}: newest"),
+        frequency_s=frequency_s,
+        newest_age_s=_newest_age_s(words.get("newest"), frequency_s, f"{place}: newest"),
         recovery_history=_history(words, place),
         auth=chosen["auth"],
         culture=chosen["culture"],
@@ -130,6 +130,18 @@ def _frequency(words: dict[str, t.Any], place: str) -> int:
     if every_s not in FREQUENCIES:
         raise BadInventory(f"{place}: frequency is {said!r}; Hyper-V Replica knows {', '.join(map(str, FREQUENCIES))}")
     return int(every_s)
+
+
+def _newest_age_s(said: t.Any, frequency_s: int, place: str) -> float | None:
+    if said is None:
+        return None
+    age_s = seconds(said, place)
+    if age_s > frequency_s:
+        # the first cycle would come at once, and the log would not be so old
+        raise BadInventory(
+            f"{place} is {said!r}, older than the {frequency_s} s between two logs; to stand still, leave it out"
+        )
+    return age_s
 
 
 def _history(words: dict[str, t.Any], place: str) -> int:

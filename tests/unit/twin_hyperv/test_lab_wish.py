@@ -62,7 +62,7 @@ def test_names_of_another_platform_s_client_are_taken_as_they_are_but_for_its_da
         ({"defaults": {"points": ["49h"]}}, 49 * 3600.0, False),
         ({"defaults": {"points": []}}, 300.0, False),
         ({"hyperv": {"newest": "4m"}}, 240.0, True),
-        ({"hyperv": {"newest": "9h"}}, 7 * 3600.0, True),
+        ({"hyperv": {"newest": "10m", "frequency": 900}, "defaults": {"points": ["8m"]}}, 480.0, True),
     ],
 )
 def test_the_newest_log_is_as_old_as_the_youngest_point_unless_the_lab_file_says_younger(
@@ -89,6 +89,7 @@ def test_the_frequencies_are_those_of_hyperv_replica(tmp_path: Path, every: int 
         ({"hyperv": ["frequency"]}, "write a mapping with"),
         ({"hyperv": {"frequency": 60}}, "frequency is 60; Hyper-V Replica knows 30, 300, 900"),
         ({"hyperv": {"newest": "soon"}}, "newest is 'soon': write a duration"),
+        ({"hyperv": {"newest": "6m"}}, "newest is '6m', older than the 300 s between two logs"),
         ({"hyperv": {"auth": "ntlm"}}, "auth is 'ntlm'; the lab knows certificate, kerberos"),
         ({"hyperv": {"culture": "it-IT"}}, "culture is 'it-IT'; the lab knows en-US, de-DE"),
         ({"hyperv": {"transport": "kerberos"}}, "transport is 'kerberos'; the lab knows basic, certificate, ntlm"),
