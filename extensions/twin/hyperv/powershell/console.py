@@ -35,6 +35,7 @@ _OPTIONS = {
     "noninteractive": ("noni", 0),
     "nologo": ("nol", 0),
     "executionpolicy": ("ex", 1),
+    "inputformat": ("inp", 1),
     "encodedcommand": ("e", 1),
     "command": ("c", -1),
 }
@@ -53,6 +54,7 @@ class Outcome:
 class _Start:
     text: str
     is_encoded: bool
+    reads_input: bool = True  # powershell.exe hands its standard input to the command as $input
 
 
 def run_powershell(
@@ -70,6 +72,7 @@ def run_powershell(
     try:
         start = _start(argv)
         is_encoded = start.is_encoded
+        console.is_read_by_host = start.reads_input
         exit_code = _run(process, start.text)
     except Stopped:
         exit_code = STOPPED_EXIT_CODE
@@ -122,7 +125,7 @@ def _show(console: Console, item: object) -> None:
 def _start(argv: Sequence[str]) -> _Start:
     if not argv or not re.fullmatch(r"(.*[\\/])?powershell(\.exe)?", argv[0], re.IGNORECASE):
         raise SimulatorError(f"the twin starts powershell.exe only: {list(argv[:1])}")
-    rest = list(argv[1:])
+    rest, reads_input = list(argv[1:]), True
     while rest:
         word = rest.pop(0)
         name, values = _option(word)
@@ -130,11 +133,13 @@ def _start(argv: Sequence[str]) -> _Start:
             encoded = rest.pop(0)
             if rest:
                 raise SimulatorError("arguments after -EncodedCommand's value")
-            return _Start(_decoded(encoded), is_encoded=True)
+            return _Start(_decoded(encoded), is_encoded=True, reads_input=reads_input)
         if name == "command" and rest and rest != ["-"]:
-            return _Start(" ".join(rest), is_encoded=False)
+            return _Start(" ".join(rest), is_encoded=False, reads_input=reads_input)
         if values != len(rest[:values]):
             break
+        if name == "inputformat":
+            reads_input = rest[0].casefold() != "none"
         del rest[:values]
     raise SimulatorError("powershell.exe without -EncodedCommand or -Command: it would wait for somebody to type")
 

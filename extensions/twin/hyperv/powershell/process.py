@@ -47,6 +47,7 @@ class Console:
 
     def __init__(self, stdin: Input = b"", code_page: int = 437) -> None:
         self.stdin = ByteStream(stdin)
+        self.is_read_by_host = False
         self.input_encoding = Encoding(code_page)
         self.output_encoding = Encoding(code_page)
         self._out = bytearray()
@@ -60,8 +61,17 @@ class Console:
     def err(self) -> bytes:
         return bytes(self._err)
 
+    def own_input(self) -> ByteStream:
+        """Standard input as the script itself may open it."""
+        if self.is_read_by_host:
+            raise SimulatorError(
+                "powershell.exe reads standard input itself, for $input: a script that opens it too gets what is left, so it"
+                " must be started with -InputFormat None"
+            )
+        return self.stdin
+
     def reader(self) -> TextReader:
-        return TextReader(self.stdin, self.input_encoding)
+        return TextReader(self.own_input(), self.input_encoding)
 
     def writer(self) -> TextWriter:
         return TextWriter(self.write)

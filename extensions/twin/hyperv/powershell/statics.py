@@ -69,7 +69,7 @@ def call(type_word: str, name: str, arguments: Sequence[object], process: Proces
         "datetime.parse": lambda text: to_datetime(text, process.zone),
         "convert.tobase64string": _to_base64,
         "convert.frombase64string": _from_base64,
-        "console.openstandardinput": lambda: process.console.stdin,
+        "console.openstandardinput": process.console.own_input,
         "scriptblock.create": lambda text: _block(text, process),
         "guid.newguid": uuid.uuid4,
         "guid.parse": to_guid,

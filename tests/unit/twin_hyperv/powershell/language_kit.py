@@ -66,7 +66,7 @@ def value(script: str, /, **variables: object) -> object:
 def encoded(text: str) -> list[str]:
     """The command line that runs a script."""
     word = base64.b64encode(text.encode("utf-16-le")).decode("ascii")
-    return ["powershell.exe", "-NoProfile", "-NonInteractive", "-EncodedCommand", word]
+    return ["powershell.exe", "-NoProfile", "-NonInteractive", "-InputFormat", "None", "-EncodedCommand", word]
 
 
 def run(text: str, stdin: bytes = b"", context: Context | None = None, code_page: int = 437) -> Outcome:

@@ -14,6 +14,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
+import winrm
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.console import (
     STOPPED_EXIT_CODE,
@@ -172,6 +173,12 @@ def test_an_uncaught_error_is_clixml_on_the_error_stream() -> None:
     assert {node.attrib["S"] for node in ET.fromstring(body)} == {"Error"}
 
 
+def test_pywinrm_reads_the_error_out_of_the_clixml() -> None:
+    outcome = run("$ErrorActionPreference = 'Stop'\nthrow 'the line is down'")
+    told = winrm.Session("hv-a", auth=("x", "y"))._clean_error_msg(outcome.stderr)
+    assert told.startswith(b"the line is down\nAt line:2 char:1")
+
+
 @pytest.mark.parametrize(
     ("text", "is_shown"),
     [
@@ -191,6 +198,15 @@ def test_a_command_as_text_gets_its_errors_as_text() -> None:
     argv = ["powershell", "-nop", "-NonI", "-ExecutionPolicy", "Bypass", "-Command", "throw 'no'"]
     outcome = run_powershell(Context(), argv, stop=threading.Event())
     assert (outcome.exit_code, outcome.stderr.splitlines()[0]) == (1, b"no")
+
+
+@pytest.mark.parametrize("said", [[], ["-InputFormat", "Text"]])
+@pytest.mark.parametrize("text", ["[Console]::OpenStandardInput() | Out-Null", "[Console]::In | Out-Null"])
+def test_an_input_that_powershell_reads_itself_is_not_the_scripts_to_open(said: list[str], text: str) -> None:
+    context = Context()
+    argv = [word for word in encoded(text) if word not in ("-InputFormat", "None")]
+    assert run_powershell(context, [argv[0], *said, *argv[1:]], b"{}", stop=threading.Event()).exit_code == 70
+    assert "-InputFormat None" in str(context.mishaps[0])
 
 
 @pytest.mark.parametrize(

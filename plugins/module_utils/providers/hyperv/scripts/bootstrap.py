@@ -50,6 +50,8 @@ EXECUTABLE = "powershell.exe"
 ARGUMENTS = (
     "-NoProfile",
     "-NonInteractive",
+    "-InputFormat",  # or powershell.exe reads standard input itself, for $input, while the text below opens it
+    "None",
     "-EncodedCommand",
     base64.b64encode(BOOTSTRAP.encode("utf-16-le")).decode("ascii"),
 )
