@@ -8,16 +8,17 @@ import textwrap
 
 _ENDPOINT = """
 {side}:
-  description: How to reach the {side} end. With one vCenter for both hosts, the same endpoint twice, each with its C(node).
+  description: How to reach the {side} end. With one vCenter for both hosts, the same endpoint twice, each with its C(node); on Hyper-V each end
+    is its own host.
   type: dict
   required: true
   suboptions:
     api_host:
-      description: Host name or address of the API (vCenter or ESXi).
+      description: Host name or address of the API (vCenter, ESXi, a Proxmox VE node, WinRM of a Hyper-V host).
       type: str
       required: true
     api_port:
-      description: Port of the API; the platform's own by default.
+      description: Port of the API; the platform's own by default (WinRM over HTTPS 5986, over HTTP 5985).
       type: int
     api_user:
       description: User of the API.
@@ -52,7 +53,7 @@ _ENDPOINT = """
       description: Resource pool for VMs that move to this end; by default the host's own.
       type: str
     network:
-      description: Production network of this end.
+      description: Production network of this end; on Hyper-V the virtual switch, by default the one of the same name as on the other host.
       type: str
     ssh_user:
       description:
@@ -77,7 +78,7 @@ _ENDPOINT = """
       choices: [ntlm, kerberos, certificate, credssp, basic]
       default: ntlm
     winrm_scheme:
-      description: V(https), or V(http), where NTLM and Kerberos encrypt the messages themselves (Hyper-V).
+      description: V(https), or V(http), where NTLM, Kerberos and CredSSP encrypt the messages themselves (Hyper-V).
       type: str
       choices: [https, http]
       default: https
@@ -85,7 +86,7 @@ _ENDPOINT = """
       description: File with the client certificate, for C(winrm_transport=certificate).
       type: path
     winrm_key_path:
-      description: File with its private key.
+      description: File with its private key, which must not be encrypted.
       type: path
     winrm_kerberos_host:
       description: Host name in the service principal, where it is not C(api_host).
@@ -278,7 +279,7 @@ options:
   replica:
     description:
       - How its replica is found; one of C(name), C(id) or C(match), a shell pattern in which C({vm}) stands for the VM's name.
-      - Without it, a VM of the same name on the replica host.
+      - Without it, what the platform itself replicates (Proxmox VE, Hyper-V), or a VM of the same name on the replica host.
     type: dict
 """
 

@@ -11,11 +11,12 @@ version_added: 0.1.0
 short_description: Bring the replica of a VM into a desired state
 description:
   - V(failover) promotes the replica at the chosen recovery point, once the production copy is proven fenced. A
-    protective point of its current state is made first, the vendor's points stay, its NICs are connected only after
-    the guest was seen alive.
+    protective point of its current state is made first (on Hyper-V its failover can be cancelled instead), the vendor's points stay,
+    its NICs are connected only after the guest was seen alive.
   - V(ready) undoes a failover; replica and production copy return to their exact former state. What the replica
     wrote meanwhile is discarded.
-  - V(committed) makes a failover permanent. Only then our own protective point is removed.
+  - V(committed) makes a failover permanent. Only then our own protective point is removed; on Hyper-V the replica's other
+    recovery points go.
 author:
   - The ferragosto.dr contributors (@ferragosto)
 options:
@@ -40,7 +41,7 @@ options:
     description: Who disabled the vendor's replication job and when; O(accept) with C(job_disabled) says the same.
     type: str
   promoted_id:
-    description: Id of the VM that a promotion makes, where the platform makes one (Proxmox VE); by default the next free one.
+    description: Id of the VM that a promotion makes, where the platform makes one (Proxmox VE); by default the next free one. Refused on Hyper-V.
     type: str
   fault_at:
     description: When the fault began, in seconds since the epoch, to measure the data that is lost. By default now.

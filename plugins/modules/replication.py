@@ -12,19 +12,21 @@ version_added: 0.2.0
 author:
   - The ferragosto.dr contributors (@ferragosto)
 description:
-  - Drives storage replication where the platform runs it itself (Proxmox VE). Where another product replicates, the module
-    refuses; C(dr_policy.job_hook) is the place for such a job.
-  - A promotion disables the job before anything else and a recovery reprotects the VM at its end; this module is for single
+  - Drives the replication that the platform runs itself (Proxmox VE's storage replication, Hyper-V Replica). Where another product
+    replicates, the module refuses; C(dr_policy.job_hook) is the place for such a job.
+  - A promotion sees to it that the replication cannot undo it, and a recovery reprotects the VM at its end; this module is for single
     steps and for the customer who decides later.
   - No order of calls lets a replication run overwrite good data with bad. What would overwrite the original's disks is refused
     without O(accept) with C(original_overwritten).
 options:
   state:
     description:
-      - V(enabled) and V(disabled) switch the job and wait until no run is under way.
-      - V(synced) lets the job run once now and waits for its end.
+      - V(enabled) and V(disabled) switch the job and wait until no run is under way. On Hyper-V they resume and suspend; V(enabled)
+        resynchronises where the state asks for it.
+      - V(synced) lets the job run once now and waits for its end; on Hyper-V it waits for the next cycle, which nobody can hasten.
       - V(reversed) makes the promoted copy the source and the other host the target, and waits for the first sync. A copy
-        promoted in place overwrites the original's disks by this; a clone gets a job of its own, and the original stays.
+        promoted in place, or by Hyper-V's failover, overwrites the original's disks by this; a clone gets a job of its own, and
+        the original stays.
     type: str
     choices: [enabled, disabled, reversed, synced]
     required: true

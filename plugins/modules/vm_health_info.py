@@ -29,7 +29,7 @@ options:
     description:
       - File on the machine that runs the module, where a picture of the guest's screen (PNG) is written. Nothing is written in
         check mode.
-      - Proxmox VE only; it needs the privilege VM.Console, and leaves one console task in the node's task list.
+      - Proxmox VE and Hyper-V only. On Proxmox VE it needs the privilege VM.Console, and leaves one console task in the node's task list.
     type: path
 extends_documentation_fragment:
   - ferragosto.dr.common

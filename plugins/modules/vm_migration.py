@@ -12,6 +12,8 @@ short_description: Move a promoted replica home, or back
 description:
   - Moves the promoted replica to the production host, live where the platform can, and stamps how far it came; the
     fenced original stays where it is.
+  - On Hyper-V the move is a planned failover, with one shutdown, once the replication was reversed (M(ferragosto.dr.replication)); the
+    VM at the other end becomes its replica.
   - A cold move with downtime happens only with O(mode=cold).
   - In check mode a replica that is ready is looked at as if it had been promoted, so that a dry run of a whole recovery foresees its calls.
 author:

@@ -20,6 +20,8 @@ import yaml
 from ansible.module_utils.basic import env_fallback
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse import parse
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.control import Control
 from ansible_collections.ferragosto.dr.plugins.doc_fragments import common
 from ansible_collections.ferragosto.dr.plugins.module_utils import options
@@ -108,8 +110,24 @@ def test_inventory_snippets_are_found_and_a_wrong_one_is_caught() -> None:
 
 def test_every_code_block_has_a_language_that_is_tested() -> None:
     assert {
-        block.where: block.language for block in blocks() if block.language not in ("sh", "console", "yaml", "text")
+        block.where: block.language
+        for block in blocks()
+        if block.language not in ("sh", "console", "yaml", "text", "powershell")
     } == {}
+
+
+def test_what_is_told_to_type_in_powershell_reads_as_powershell() -> None:
+    """It prepares real hosts, so nothing here runs it; the cmdlets that scripts of ours use too must have these parameters."""
+    known = 0
+    for block in blocks("powershell"):
+        parse(block.text)
+        for line in block.text.splitlines():
+            cmdlet = metadata.find(line.split()[0])
+            if cmdlet is not None:
+                known += 1
+                told = re.findall(r" -([A-Z]\w+)", line)
+                assert [name for name in told if cmdlet.parameter(name) is None] == [], line
+    assert known, "no cmdlet of the twin's table is among them"
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
