@@ -185,9 +185,12 @@ def test_a_process_that_leaves_no_answer_may_have_had_its_effect(stdout, call):
     assert told.value.is_answer_lost
 
 
-def test_an_answer_may_come_among_other_words_and_broken_into_lines():
+@pytest.mark.parametrize("width", [2, 17, 80, 1000])
+def test_an_answer_may_come_among_other_words_and_broken_into_lines(width):
     body = b"eyJvayI6dHJ1ZSwiZGF0YSI6eyJhIjoxfSwibm93IjoiMjAyNi0wOC0xNVQwMjoxNDowMi4wMDAwMDAwWiJ9"
-    made, _said = client(stdout=b"WARNING: x\r\n<<<ferragosto.dr:" + body[:30] + b"\r\n" + body[30:] + b">>>\r\n")
+    line = b"<<<ferragosto.dr:" + body + b">>>"
+    broken = b"\r\n".join(line[at : at + width] for at in range(0, len(line), width))
+    made, _said = client(stdout=b"WARNING: x\r\n" + broken + b"\r\n")
     assert made.run(reading.MACHINE, id="x") == {"a": 1}
     assert made.clock_offset_s == pytest.approx(2.0)
 

@@ -86,6 +86,14 @@ class Client:
             words = faults.from_wire(what, cut.cause, self.spec)
             raise faults.answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from None
 
+    def ask(self, script: Script, /, *, within_s: float = 0.0, **parameters: t.Any) -> Row:
+        """Read once, and return all that the host answered: an error of the script's is an answer too, and no fault."""
+        what = f"{script.name} of {self.address}"
+        try:
+            return self._answered(what, script, parameters, within_s)
+        except (Cut, NotSent) as failure:
+            raise faults.from_wire(what, failure.cause, self.spec) from None
+
     def close(self) -> None:
         if self._transport is not None:
             with self._one_at_a_time:
@@ -93,7 +101,7 @@ class Client:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _call(self, what: str, script: Script, parameters: Row, within_s: float) -> Row:
+    def _answered(self, what: str, script: Script, parameters: Row, within_s: float) -> Row:
         job = json.dumps({"script": script.text, "parameters": parameters}, ensure_ascii=False).encode()
         with self._one_at_a_time:
             if self._transport is None:
@@ -111,6 +119,10 @@ class Client:
             now_s = wire.to_instant(answer.get("now"))
             if now_s is not None:
                 self.clock_offset_s = now_s - self.clock.now_s()
+        return answer
+
+    def _call(self, what: str, script: Script, parameters: Row, within_s: float) -> Row:
+        answer = self._answered(what, script, parameters, within_s)
         if answer.get("ok") is not True:
             raise self._refusal(what, answer)
         data = answer.get("data")
@@ -124,12 +136,13 @@ class Client:
         return data
 
     def _answer(self, what: str, output: Output) -> Row:
-        text = output.stdout.decode("utf-8", "replace")
+        # A console that breaks long lines may break this one anywhere: neither marks nor base64 hold any space
+        text = "".join(output.stdout.decode("utf-8", "replace").split())
         opened = text.rfind(bootstrap.OPENING)
         closed = text.find(bootstrap.CLOSING, opened)
         if opened >= 0 and closed > opened:
             try:
-                body = "".join(text[opened + len(bootstrap.OPENING) : closed].split())
+                body = text[opened + len(bootstrap.OPENING) : closed]
                 found = json.loads(base64.b64decode(body, validate=True))
             except (binascii.Error, ValueError):
                 found = None
