@@ -418,6 +418,14 @@ def test_a_prepared_original_is_known_though_its_replica_host_is_dead(bench):
     assert [note for note in bench.read().production.notes if "prepared for failover on hv1.luca.lan" in note]
 
 
+@pytest.mark.parametrize("entry", ["hv2.luca.lan", "HV2.luca.lan", "*.luca.lan", "*"])
+def test_an_authorization_entry_holds_for_the_full_name_of_a_host_that_the_inventory_calls_shortly(bench, entry):
+    bench.protect()
+    bench.says(B, node="hv2")
+    bench.fleet.hosts[A].server.entries = [AuthorizationEntry(entry)]
+    assert bench.read().production.notes == ()
+
+
 def test_a_vm_in_the_hands_of_a_run_is_not_nagged_about(bench):
     machine = bench.protect()
     stamped(machine, fenced=RUN)

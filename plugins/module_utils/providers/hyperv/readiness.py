@@ -39,7 +39,9 @@ def findings(here: Survey, there: Survey | None, mine: EndpointSpec, other: Endp
     found: list[str] = []
     receives = [s for s in here.sheets if s.relation is not None]
     if receives:
-        found += _server(here, mine, other, receives)
+        # Entries hold full names: a short one of the inventory would be missed in them
+        told = (other.replica_server or "", there.fqdn if there is not None else "", other.node)
+        found += _server(here, mine, next((name for name in told if "." in name), ""), receives)
     for sheet in receives:
         counterpart = there.sheet(sheet.id) if there is not None else None
         found += [f"{sheet.name}: {words}" for words in _relation(here, there, sheet, counterpart, other)]
@@ -62,7 +64,7 @@ def is_late(sheet: Sheet, relation: Relation) -> float | None:
 # --- the host --------------------------------------------------------------------------------------------------------
 
 
-def _server(here: Survey, mine: EndpointSpec, other: EndpointSpec, sheets: list[Sheet]) -> list[str]:
+def _server(here: Survey, mine: EndpointSpec, sender: str, sheets: list[Sheet]) -> list[str]:
     """Return what would refuse a replication that comes here: of every pair one host must, on the way home the other."""
     server, name = here.server, here.name
     if not server.is_enabled:
@@ -71,7 +73,6 @@ def _server(here: Survey, mine: EndpointSpec, other: EndpointSpec, sheets: list[
             " (Set-VMReplicationServer -ReplicationEnabled $true)"
         ]
     found = []
-    sender = other.replica_server or other.node
     if sender and not _allows(server, sender):
         found.append(
             f"{name} has no authorization entry for {sender}: it would refuse a replication from there"
