@@ -99,14 +99,14 @@ def test_only_the_hosts_own_state_tells_that_it_is_prepared(road: Road) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kill", "number"),
-    [*(("kill_after", number) for number in range(1, len(HOME) + 1)), ("kill_before", 1), ("kill_before", len(HOME))],
+    ("kill_after", "kill_before"),
+    [*((number, None) for number in range(1, len(HOME) + 1)), (None, 1), (None, len(HOME))],
 )
-def test_killed_at_any_act_the_same_call_continues(road: Road, kill: str, number: int) -> None:
+def test_killed_at_any_act_the_same_call_continues(road: Road, kill_after: int | None, kill_before: int | None) -> None:
     with pytest.raises(Killed):
-        road.migrate(**{kill: number})
-    rest = HOME[number:] if kill == "kill_after" else HOME[number - 1 :]
-    assert road.migrate() == rest
+        road.migrate(kill_after=kill_after, kill_before=kill_before)
+    done = kill_after if kill_after is not None else (kill_before or 1) - 1
+    assert road.migrate() == HOME[done:]
     _is_home(road)
     twice = [name for name in ONCE if (road.bench.ran(A) + road.bench.ran(B)).count(name) > 1]
     assert twice == []
@@ -297,6 +297,13 @@ def test_a_home_that_bears_no_fence_is_not_moved_to(road: Road) -> None:
 def test_a_host_that_could_not_be_replicated_to_afterwards_is_told_before_the_downtime(road: Road) -> None:
     road.bench.fleet.hosts[B].server.is_enabled = False
     with pytest.raises(Refused, match="is not a replica server"):
+        road.migrate()
+    assert road.away.state == "Running"
+
+
+def test_a_home_without_the_memory_for_it_is_told_before_the_downtime(road: Road) -> None:
+    road.bench.fleet.add_vm(A, "posta", memory_bytes=61 * 2**30, uptime_s=60.0)
+    with pytest.raises(Refused, match="of memory free"):
         road.migrate()
     assert road.away.state == "Running"
 

@@ -85,15 +85,14 @@ def test_reversed_again_changes_nothing(road: Road) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kill", "number"),
-    [*(("kill_after", number) for number in range(1, len(TURN) + 1)), ("kill_before", 1), ("kill_before", len(TURN))],
+    ("kill_after", "kill_before"),
+    [*((number, None) for number in range(1, len(TURN) + 1)), (None, 1), (None, len(TURN))],
 )
-def test_killed_at_any_act_the_same_call_continues(road: Road, kill: str, number: int) -> None:
+def test_killed_at_any_act_the_same_call_continues(road: Road, kill_after: int | None, kill_before: int | None) -> None:
     with pytest.raises(Killed):
-        road.reverse(**{kill: number})
-    done = road.reverse()
-    rest = TURN[number:] if kill == "kill_after" else TURN[number - 1 :]
-    assert done == rest
+        road.reverse(kill_after=kill_after, kill_before=kill_before)
+    done = kill_after if kill_after is not None else (kill_before or 1) - 1
+    assert road.reverse() == TURN[done:]
     assert road.states() == TURNED
     twice = [name for name in CHANGING if (road.bench.ran(A) + road.bench.ran(B)).count(name) > 1]
     assert twice == []

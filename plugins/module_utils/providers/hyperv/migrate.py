@@ -140,6 +140,7 @@ class _Move:
             )
         shown = preflight_acts.receiver(target.client)
         preflight_acts.require_switches(target, shown, self._switches(there).values(), self.what)
+        preflight_acts.require_memory(target, shown, there, self.what)
         kind = here.relation.authentication if here.relation is not None else ""
         return preflight_acts.terms(self.legs, target, source, authentication=kind, what=self.what, sends=shown)
 

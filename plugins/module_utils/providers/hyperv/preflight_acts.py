@@ -15,12 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import Legs
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
 
 CERTIFICATE, KERBEROS = "Certificate", "Kerberos"
 ANYBODY = "*"
@@ -42,6 +44,7 @@ class Receiver:
     open_rules: tuple[str, ...]
     is_firewall_read: bool
     switches: tuple[str, ...]
+    memory_free_bytes: int  # -1: not told
 
     def entry_for(self, server: str) -> str | None:
         """Return the entry that lets a primary server in, None where there is none."""
@@ -84,6 +87,7 @@ def receiver(client: Client) -> Receiver:
         open_rules=wire.words(row.get("open_rules")),
         is_firewall_read=bool(row.get("is_firewall_read")),
         switches=wire.words(row.get("switches")),
+        memory_free_bytes=wire.whole(row.get("memory_free", -1)),
     )
 
 
@@ -121,6 +125,17 @@ def require_switches(target: Machine, shown: Receiver, wanted: Iterable[str], wh
             what=what,
             why=f"{target.host} has no virtual switch {_say(missing)}, to which the VM is to be connected",
             next=f"make it (New-VMSwitch), or name another one in dr_site (network), {AGAIN}",
+        )
+
+
+def require_memory(target: Machine, shown: Receiver, sheet: Sheet, what: str) -> None:
+    """Raise where the VM could not start: it is off on both hosts by the time that would be seen."""
+    if 0 <= shown.memory_free_bytes < sheet.memory_bytes and sheet.power is Power.OFF:
+        raise Refused(
+            what=what,
+            why=f"{target.host} has {shown.memory_free_bytes / 2**30:.1f} GiB of memory free, the VM starts with"
+            f" {sheet.memory_bytes / 2**30:.1f} GiB",
+            next=f"turn off what may be off on {target.host}, {AGAIN}; the VM goes on serving where it is",
         )
 
 

@@ -50,7 +50,7 @@ AS_REPLICA = _act(
 
 # Where not every server may replicate here, the authorization entry to go by must be named.
 AS_REPLICA_BY_ENTRY = _act(
-    "make the VM a replica",
+    "make the VM a replica by an entry",
     _OFF_ONLY + "Set-VMReplication -VM $vm -AsReplica -AllowedPrimaryServer $p.entry\n",
     "Set-VMReplication -VM $p.id -AsReplica -AllowedPrimaryServer $p.entry",
 )
@@ -62,7 +62,7 @@ COMPLETE = _act(
 )
 
 REVERSE = _act(
-    "reverse the replication",
+    "reverse the replication without a certificate",
     "Set-VMReplication -VM $vm -Reverse -ReplicaServerName $p.server\n",
     "Set-VMReplication -VM $p.id -Reverse -ReplicaServerName $p.server",
 )
@@ -203,7 +203,7 @@ foreach ($entry in @(Get-VMReplicationAuthorizationEntry)) {
     $allowed = $allowed + @([string]$entry.AllowedPrimaryServer)
 }
 $rules = @()
-$isFirewallRead = $true
+$is_firewall_read = $true
 try {
     $names = @('VIRT-HVRHTTPL-In-TCP-NoScope', 'VIRT-HVRHTTPSL-In-TCP-NoScope')
     foreach ($rule in @(Get-NetFirewallRule -Name $names -ErrorAction Stop)) {
@@ -213,11 +213,19 @@ try {
     }
 }
 catch {
-    $isFirewallRead = $false
+    $is_firewall_read = $false
 }
 $switches = @()
 foreach ($one in @(Get-VMSwitch)) {
     $switches = $switches + @([string]$one.Name)
+}
+$memory_free = [long]-1
+try {
+    $windows = Get-CimInstance -ClassName 'Win32_OperatingSystem' -ErrorAction Stop
+    $memory_free = [long]$windows.FreePhysicalMemory * 1024
+}
+catch {
+    $memory_free = [long]-1
 }
 [pscustomobject]@{
     is_enabled = [bool]$server.ReplicationEnabled
@@ -228,8 +236,9 @@ foreach ($one in @(Get-VMSwitch)) {
     https_port = [int]$server.CertificateAuthenticationPort
     allowed = @($allowed)
     open_rules = @($rules)
-    is_firewall_read = $isFirewallRead
+    is_firewall_read = $is_firewall_read
     switches = @($switches)
+    memory_free = $memory_free
 }
 """,
 )
