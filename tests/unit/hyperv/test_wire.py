@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import ssl
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,7 @@ from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit imp
 )
 
 ODD = "ge'sti\"onale [1] $(Stop-VM *) `n {{ è }} Бухгалтерия 山 ; | & > %PATH% </rsp:Stream>"
+WAYS = replace(ALL_WAYS, offers=(*ALL_WAYS.offers, "CredSSP"))
 WARM = 4  # Command, Send, Receive, Signal
 
 
@@ -93,18 +95,19 @@ def test_an_answer_longer_than_one_envelope_comes_whole(tmp_path):
     [
         {},
         {"winrm_transport": "basic"},
+        {"winrm_transport": "credssp"},
         {"api_user": "CORP\\anna", "api_password": ANNA.password},
         {"api_user": "anna@corp.example", "api_password": ANNA.password},
     ],
 )
 def test_an_account_may_prove_itself_in_the_ways_that_the_host_offers(tmp_path, words):
-    with host(tmp_path, ways=ALL_WAYS) as one:
+    with host(tmp_path, ways=WAYS) as one:
         assert one.client(**words).run(ECHO, word="let in")["word"] == "let in"
 
 
 def test_a_certificate_stands_for_an_account(tmp_path):
     shown = CLIENTS.issue("luca@localhost", tmp_path)
-    with host(tmp_path, ways=ALL_WAYS) as one:
+    with host(tmp_path, ways=WAYS) as one:
         client = one.client(
             winrm_transport="certificate",
             winrm_cert_path=str(shown.cert_path),
@@ -137,6 +140,17 @@ def test_a_wrong_login_is_a_mistake_of_ours_and_told_without_the_password(tmp_pa
         assert not one.done
 
 
+@pytest.mark.parametrize("is_tls", [True, False])
+def test_a_wrong_login_by_credssp_is_told_alike(tmp_path, is_tls):
+    with host(tmp_path, is_tls=is_tls, ways=WAYS) as one, pytest.raises(BadInput, match="by credssp"):
+        one.client(winrm_transport="credssp", api_password="wrong-Secret").run(ECHO, word="")
+
+
+def test_a_host_that_does_not_take_credssp_is_told(tmp_path):
+    with host(tmp_path) as one, pytest.raises(BadInput, match="credssp"):
+        one.client(winrm_transport="credssp").run(ECHO, word="")
+
+
 def test_a_login_that_the_host_does_not_offer_is_told(tmp_path):
     with host(tmp_path) as one, pytest.raises(BadInput, match="by basic"):
         one.client(winrm_transport="basic").run(ECHO, word="")
@@ -163,7 +177,7 @@ def test_an_account_that_may_not_use_winrm_is_sent_to_the_group(tmp_path):
     ],
 )
 def test_what_cannot_work_is_refused_before_a_word_is_sent(tmp_path, words, named):
-    with host(tmp_path, ways=ALL_WAYS) as one:
+    with host(tmp_path, ways=WAYS) as one:
         with pytest.raises(BadInput) as told:
             one.client(**words).run(ECHO, word="")
         assert named in str(told.value)

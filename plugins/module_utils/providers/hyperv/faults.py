@@ -33,6 +33,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.tru
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN
 
 NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+# SEC_E_LOGON_DENIED; STATUS_LOGON_FAILURE, _ACCOUNT_RESTRICTION, _PASSWORD_EXPIRED, _ACCOUNT_DISABLED
+LOGON_DENIED = frozenset({0x8009030C, 0xC000006D, 0xC000006E, 0xC0000071, 0xC0000072})
 ACCESS_DENIED = 5  # a WSManFault's code for what the account may not do at all
 THROWN = "ferragosto.dr."  # our scripts throw words with this beginning, which PowerShell takes for the error's id
 GROUP = "Hyper-V Administrators"
@@ -140,12 +142,15 @@ def from_output(what: str, stderr: str, exit_code: int, spec: EndpointSpec) -> P
 
 
 def no_right(what: str, why: str, spec: EndpointSpec) -> BadInput:
+    return BadInput(what=what, why=why, next=f"{right_of(spec)}; it takes effect with its next log-in")
+
+
+def right_of(spec: EndpointSpec) -> str:
+    """Say how the account gets what it needs on its host."""
     who = account_of(spec)
-    return BadInput(
-        what=what,
-        why=why,
-        next=f"make {who} a member of the host's group {GROUP} (and of Remote Management Users): on {spec.api_host}"
-        f" Add-LocalGroupMember -Group '{GROUP}' -Member '{who}'; it takes effect with its next log-in",
+    return (
+        f"make {who} a member of the host's group {GROUP} (and of Remote Management Users): on {spec.api_host}"
+        f" Add-LocalGroupMember -Group '{GROUP}' -Member '{who}'"
     )
 
 
@@ -168,6 +173,8 @@ def from_wire(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
         if isinstance(one, ssl.SSLCertVerificationError):
             return _bad_certificate(what, one, spec)
     if any(isinstance(one, sdk.InvalidCredentialsError) for one in found):
+        return wrong_login(spec)
+    if isinstance(cause, sdk.CredsspRefusal) and cause.status in LOGON_DENIED:
         return wrong_login(spec)
     if isinstance(cause, Expired):
         return VendorFault(

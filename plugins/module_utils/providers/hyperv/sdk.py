@@ -20,6 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 __all__ = [
     "FAILURES",
     "ConnectTimeout",
+    "CredsspRefusal",
     "HTTPAdapter",
     "InvalidCredentialsError",
     "NewConnectionError",
@@ -61,6 +62,11 @@ if t.TYPE_CHECKING:
 
     class SpnegoError(Exception): ...
 
+    class CredsspError(Exception): ...
+
+    class CredsspRefusal(Exception):
+        status: int
+
     class WireTransport:
         session: t.Any
         encryption: t.Any
@@ -97,6 +103,11 @@ else:
         # What an except clause names must be an exception
         WinRMError = WSManFaultError = InvalidCredentialsError = WinRMTransportError = OperationTimeout = ImportError
         ConnectTimeout = NewConnectionError = SpnegoError = ImportError
+    try:  # pywinrm has loaded it already where it is there
+        from requests_credssp.exceptions import AuthenticationException as CredsspError
+        from requests_credssp.exceptions import NTStatusException as CredsspRefusal
+    except ImportError:
+        CredsspError = CredsspRefusal = ImportError
 
 # All that a call may raise: of requests every exception is an OSError; pywinrm looks for elements with next(), and asserts.
 FAILURES = (
@@ -106,6 +117,8 @@ FAILURES = (
     WinRMTransportError,
     OperationTimeout,
     SpnegoError,
+    CredsspError,
+    CredsspRefusal,
     ParseError,
     StopIteration,
     AssertionError,
