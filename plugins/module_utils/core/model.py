@@ -10,7 +10,7 @@ Times are seconds since the epoch (UTC) and end in ``_at_s``; durations end in `
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -175,6 +175,8 @@ class EndpointReading:
     vms: tuple[Vm, ...] = ()
     api: str = ""  # e.g. "VirtualCenter 8.0.3", "HostAgent 7.0.3"
     notes: tuple[str, ...] = ()  # what makes this end less ready than it looks, in words
+    concerns: Mapping[str, str] = field(default_factory=dict)  # note -> the id of the one VM that it is about
+    right: str = ""  # what lets the account see VMs here, as a technician is told where it sees none
     error: str | None = None
 
     @property
@@ -183,6 +185,10 @@ class EndpointReading:
 
     def host(self, name: str) -> Host | None:
         return next((h for h in self.hosts if h.name == name), None)
+
+    def notes_for(self, ids: Container[str]) -> list[str]:
+        """List the notes that are about one of these VMs, or about no single one."""
+        return [note for note in self.notes if note not in self.concerns or self.concerns[note] in ids]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

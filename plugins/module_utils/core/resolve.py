@@ -167,7 +167,7 @@ def _refuse_blindness(reading: SiteReading) -> None:
     raise BadInput(
         what=f"read the VMs of site {reading.name}",
         why=f"the account sees 0 VMs on {_title(blind)}; an empty answer is never healthy",
-        next="grant the account read on the VM folder (propagated to its children), then run again",
+        next=f"{blind.right or 'grant the account read on the VM folder (propagated to its children)'}, then run again",
     )
 
 

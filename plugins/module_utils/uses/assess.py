@@ -172,7 +172,8 @@ def _card(
 def _notes(one: Subject) -> list[str]:
     replica = one.pair.replica
     points = [f"recovery points: {replica.points_note}"] if replica is not None and replica.points_note else []
-    return [*points, *dict.fromkeys(note for end in one.reading.endpoints() for note in end.notes)]
+    ids = {vm.id for vm in one.pair.copies()}  # a site's other VMs have cards of their own
+    return [*points, *dict.fromkeys(note for end in one.reading.endpoints() for note in end.notes_for(ids))]
 
 
 def _unread_card(one: Unread) -> dict[str, t.Any]:

@@ -295,7 +295,7 @@ def test_an_account_without_rights_is_never_a_host_without_vms(bench):
 def test_an_account_that_sees_nothing_is_refused_by_the_core(bench):
     bench.protect()
     bench.fleet.hosts[A].rights["administrator"] = Rights.UNSEEN
-    with pytest.raises(BadInput, match="0 VMs"):
+    with pytest.raises(BadInput, match="0 VMs.*Next: make .* a member of the host's group Hyper-V Administrators"):
         resolve(bench.read(), vm="gestionale")
 
 
@@ -410,6 +410,18 @@ def test_what_would_bite_on_the_day_is_said_in_time(bench, trouble, end, words):
     trouble(bench, machine)
     told = getattr(bench.read(), end).notes
     assert [note for note in told if words in note], told
+
+
+def test_a_vm_is_not_told_what_is_wrong_with_another(bench):
+    bench.protect("gestionale")
+    suspended(bench, bench.protect("archivio"))
+    bench.fleet.hosts[A].server.is_enabled = False
+    seen = bench.read().production
+    ids = {vm.name: vm.id for vm in seen.vms}
+    mine, others = seen.notes_for({ids["gestionale"]}), seen.notes_for({ids["archivio"]})
+    assert [note for note in mine if "not set up as a replica server" in note] == mine
+    assert [note for note in others if note not in mine]
+    assert {*mine, *others} == {*seen.notes}
 
 
 def test_a_prepared_original_is_known_though_its_replica_host_is_dead(bench):

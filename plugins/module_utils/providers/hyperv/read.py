@@ -16,7 +16,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import readiness, replicas, survey, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import (
+    faults,
+    readiness,
+    replicas,
+    survey,
+    wire,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Survey
 
@@ -47,6 +53,9 @@ def reading(
 ) -> EndpointReading:
     """Make the core's reading of a host; ``other`` is the site's other host, None where it does not answer."""
     read_at_s = client.clock.now_s()
+    vms = replicas.vms_of(seen, other)
+    ids = {vm.handle: vm.id for vm in vms}
+    found = readiness.findings(seen, other, mine, theirs)
     return EndpointReading(
         address=client.address,
         node=node,
@@ -55,9 +64,11 @@ def reading(
         took_s=read_at_s - started_s,
         calls=calls,
         hosts=(to_host(seen),),
-        vms=replicas.vms_of(seen, other),
+        vms=vms,
         api=f"Hyper-V on Windows {seen.system}",
-        notes=readiness.findings(seen, other, mine, theirs),
+        notes=tuple(found),
+        right=faults.right_of(client.spec),
+        concerns={note: ids[guid] for note, guid in found.items() if guid in ids},
     )
 
 

@@ -34,23 +34,29 @@ STATE_WORDS = {
 }
 
 
-def findings(here: Survey, there: Survey | None, mine: EndpointSpec, other: EndpointSpec) -> tuple[str, ...]:
-    """Return the findings of one host. ``there`` is the other host of the site, None where it does not answer."""
-    found: list[str] = []
+def findings(here: Survey, there: Survey | None, mine: EndpointSpec, other: EndpointSpec) -> dict[str, str]:
+    """Return the findings of one host, each with the GUID of the VM that it is about, "" where it is about the host.
+
+    ``there`` is the other host of the site, None where it does not answer.
+    """
+    found: dict[str, str] = {}
     receives = [s for s in here.sheets if s.relation is not None]
     if receives:
         # Entries hold full names: a short one of the inventory would be missed in them
         told = (other.replica_server or "", there.fqdn if there is not None else "", other.node)
-        found += _server(here, mine, next((name for name in told if "." in name), ""), receives)
+        sender = next((name for name in told if "." in name), "")
+        found.update(dict.fromkeys(_server(here, mine, sender, receives), ""))
     for sheet in receives:
         counterpart = there.sheet(sheet.id) if there is not None else None
-        found += [f"{sheet.name}: {words}" for words in _relation(here, there, sheet, counterpart, other)]
-    found += [
-        f"{sheet.name} is a role of a failover cluster, which moves and starts it by itself: it is not acted on"
-        for sheet in here.sheets
-        if sheet.is_clustered
-    ]
-    return tuple(dict.fromkeys(found))
+        # A test VM is no copy of the site's, and does not name the one that it was made of: everybody is told
+        about = sheet.id if sheet.mode != "TestReplica" else ""
+        for words in _relation(here, there, sheet, counterpart, other):
+            found.setdefault(f"{sheet.name}: {words}", about)
+    for sheet in here.sheets:
+        if sheet.is_clustered:
+            words = "is a role of a failover cluster, which moves and starts it by itself: it is not acted on"
+            found.setdefault(f"{sheet.name} {words}", sheet.id)
+    return found
 
 
 def is_late(sheet: Sheet, relation: Relation) -> float | None:
