@@ -228,7 +228,7 @@ def _hook(path: str | None) -> str:
 
 
 def _own_job(s: Situation) -> str:
-    return "the platform's own, disabled by the promotion before anything else" if s.drives_replication else ""
+    return "the platform's own, which the promotion itself stops" if s.drives_replication else ""
 
 
 def _iso(at_s: float | None) -> str | None:

@@ -42,6 +42,7 @@ class Closing:
     replica_host: str = ""
     is_job_disabled: bool = True  # the vendor's replication job waits for reprotection
     is_committed: bool = False
+    is_original_kept: bool = True  # else there is nothing to go back to
     note: str = ""
 
 
@@ -131,7 +132,7 @@ def _rest(closing: Closing, words: Phrases) -> str:
         if Mark.REPROTECTED not in closing.marks:
             tasks.append(words.job_waits if closing.is_job_disabled else words.unprotected)
         if not closing.is_committed:
-            tasks.append(words.commit)
+            tasks.append(words.commit if closing.is_original_kept else words.commit_only)
     elif closing.outcome == "restarted":
         tasks.append(words.find_cause)
     elif closing.outcome not in _SERVES:

@@ -37,6 +37,7 @@ class Phrases:
     job_waits: str
     unprotected: str
     commit: str
+    commit_only: str
     find_cause: str
     keep_off: str
 
@@ -111,6 +112,7 @@ ENGLISH = Phrases(
     " current second copy.",
     unprotected="It has to be protected again: until then there is no current second copy.",
     commit="After your word we make the change final; until then it can be taken back.",
+    commit_only="After your word we make the change final. What its former disks held was overwritten, as agreed.",
     find_cause="We look for the cause.",
     keep_off="Please do not switch the server on or off yourself in the meantime.",
 )
@@ -158,6 +160,7 @@ ITALIAN = Phrases(
     " fino ad allora non esiste una seconda copia aggiornata.",
     unprotected="Il server va protetto di nuovo: fino ad allora non esiste una seconda copia aggiornata.",
     commit="Dopo la vostra conferma renderemo definitivo il cambio; fino ad allora si può tornare indietro.",
+    commit_only="Dopo la vostra conferma renderemo definitivo il cambio. I vecchi dischi sono stati sovrascritti, come concordato.",
     find_cause="Cerchiamo la causa.",
     keep_off="Nel frattempo vi preghiamo di non accendere o spegnere il server di persona.",
 )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -119,6 +119,26 @@ class Reader(t.Protocol):
 
         The VMs named in ``deep`` (name or id) come with their NICs and guests where a bulk read does not bring them.
         """
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What one host of a site answered, word for word. ``vms``: names and ids of those recorded; ``error``: why it ended early."""
+
+    site: str
+    end: str  # production | replica
+    error: str
+    vms: tuple[str, ...]
+    body: Mapping[str, t.Any]
+
+
+class Recorder(t.Protocol):
+    """A provider that can write down what its hosts answer, for its twin to be held against. Changes nothing."""
+
+    def record(self, vms: Collection[str], *, is_masked: bool, asks_what_if: bool) -> Sequence[Transcript]:
+        """Record all ends; of the VMs named (name or id), or of all when none is. A host that does not answer is an ``error``."""
 
     def close(self) -> None: ...
 

@@ -32,6 +32,7 @@ Params: t.TypeAlias = Mapping[str, t.Any]
 Result: t.TypeAlias = "dict[str, t.Any]"
 
 RECOVER = "recover"
+AUTO = "auto"
 
 
 def power(session: Session, params: Params) -> Result:
@@ -131,8 +132,12 @@ def migration(session: Session, params: Params) -> Result:
     with session.work() as work:
         look = _own_look(session, Op.FAILBACK)
         state = look.state(now_s=session.clock.now_s())
-        limits = words.policy(params["policy"]).deadlines
-        promotion.migrate(work, look.pair, state, to=params["to"], mode=params["mode"], limits=limits)
+        policy = words.policy(params["policy"])
+        mode = params["mode"]
+        if mode == AUTO:
+            # Not allowed to go down, it is asked to move live: the platform then says why it cannot.
+            mode = "cold" if policy.cold_migration and "migrate_live" in work.site.refusals() else "live"
+        promotion.migrate(work, look.pair, state, to=params["to"], mode=mode, limits=policy.deadlines)
         return _result(session, look, work, is_copy_told=True)
 
 
@@ -168,10 +173,10 @@ def _result(session: Session, before: Look, work: Work, *, is_copy_told: bool = 
 
 
 def _look_after(session: Session) -> Look:
-    """Read the site again. An undo is one act: once it has succeeded, its open run only waits to be closed."""
+    """Read the site again. An undo or a commit is one act: once it has succeeded, its open run only waits to be closed."""
     look = session.look()
-    is_undone = look.run is not None and look.run.op == Op.UNDO
-    return replace(look, trail=replace(look.trail, is_open=False)) if is_undone else look
+    is_ended = look.run is not None and look.run.op in (Op.UNDO, Op.COMMIT)
+    return replace(look, trail=replace(look.trail, is_open=False)) if is_ended else look
 
 
 def _copy(session: Session, look: Look) -> Result:

@@ -10,7 +10,7 @@ import getpass
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids, message, runs, summary, words
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids, message, runs, summary, ways, words
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.keeper import LeaseKeeper
 from ansible_collections.ferragosto.dr.plugins.module_utils.session import Session
@@ -155,6 +155,10 @@ def _message(session: Session, params: Params, found: Mapping[str, t.Any]) -> st
         production_host=params["site"]["production"]["node"],
         replica_host=params["site"]["replica"]["node"],
         is_job_disabled=any(consent["kind"] == "job_disabled" for consent in found["consents"]),
+        # Without this consent nothing goes over the original's disks, and with it whatever goes home does.
+        is_original_kept=params["outcome"] != "recovered_home"
+        or all(consent["kind"] != "original_overwritten" for consent in found["consents"])
+        or (point or {}).get("way") not in ways.OVERWRITING,
     )
     contract = words.Contract(
         rto_s=float(found["rto_target_s"] or 0.0),

@@ -116,6 +116,14 @@ def test_what_is_protected_and_committed_leaves_only_the_check() -> None:
     assert body.endswith("What remains to be done:\n- Please check that programs and data are in order, and tell us.")
 
 
+def test_nobody_promises_the_way_back_to_disks_that_were_overwritten() -> None:
+    closing = replace(HOME, is_original_kept=False)
+    assert "until then it can be taken back" in customer_message(HOME, ABROAD, CONTRACT).body
+    body = customer_message(closing, ABROAD, CONTRACT).body
+    assert "can be taken back" not in body
+    assert "What its former disks held was overwritten, as agreed." in body
+
+
 def test_braces_and_line_breaks_in_names_stay_what_they_are() -> None:
     closing = replace(HOME, vm="a {{ b }} {at}\nSubject: x", note="{ciao}")
     found = customer_message(closing, replace(LUCA, name="L{}uca"), CONTRACT)
