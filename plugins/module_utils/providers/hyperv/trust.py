@@ -52,11 +52,14 @@ class Adapter(sdk.HTTPAdapter):
     def __init__(self, spec: EndpointSpec, count: Callable[[], None]) -> None:
         self._count = count
         self._pin = parse_pin(spec)
-        self._context = tls_context(spec, is_verified=spec.validate_certs and self._pin is None)
+        self._trust: dict[str, t.Any] = {}
+        if spec.winrm_scheme == "https":
+            context = tls_context(spec, is_verified=spec.validate_certs and self._pin is None)
+            self._trust = {"ssl_context": context, "assert_fingerprint": self._pin}
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *sizes: t.Any, **options: t.Any) -> None:
-        super().init_poolmanager(*sizes, ssl_context=self._context, assert_fingerprint=self._pin, **options)
+        super().init_poolmanager(*sizes, **self._trust, **options)
 
     def get_connection_with_tls_context(self, request: t.Any, *trust: t.Any, **options: t.Any) -> t.Any:
         return self.poolmanager.connection_from_url(request.url)
