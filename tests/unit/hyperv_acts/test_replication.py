@@ -175,7 +175,7 @@ def _no_server(bench: Bench) -> None:
 
 
 def _no_entry(bench: Bench) -> None:
-    bench.fleet.hosts[A].server.entries = [AuthorizationEntry("hv9.luca.lan")]
+    bench.fleet.hosts[A].server.entries = [AuthorizationEntry("hv9.luca.lan"), AuthorizationEntry("hv2")]
 
 
 def _closed(bench: Bench) -> None:
@@ -216,7 +216,7 @@ def _unrelated(bench: Bench) -> None:
     ("spoil", "why", "cure"),
     [
         (_no_server, "is not a replica server", "Set-VMReplicationServer"),
-        (_no_entry, "takes replication from hv9.luca.lan only", "New-VMReplicationAuthorizationEntry"),
+        (_no_entry, "takes replication from hv9.luca.lan, hv2 only", "New-VMReplicationAuthorizationEntry"),
         (_closed, "firewall", "Enable-NetFirewallRule -Name VIRT-HVRHTTPSL-In-TCP-NoScope"),
         (_other_authentication, "takes Kerberos", "AllowedAuthenticationType"),
         (_no_certificate, "is not known", "replica_thumbprint"),
@@ -252,6 +252,17 @@ def test_a_host_without_a_dns_name_can_receive_nothing(road: Road, name: str) ->
     road.bench.ends = replace(road.bench.ends, spec=replace(spec, production=production))
     with pytest.raises(Refused, match="DNS name"):
         road.reverse()
+
+
+@pytest.mark.parametrize("entry", ["*.luca.lan", "hv2.luca.lan"])
+def test_a_host_that_the_inventory_calls_shortly_is_known_by_its_full_name(road: Road, entry: str) -> None:
+    spec = road.bench.ends.spec
+    short = {end: replace(getattr(spec, end), node=node) for end, node in (("production", "hv1"), ("replica", "HV2"))}
+    road.bench.ends = replace(road.bench.ends, spec=replace(spec, **short))
+    road.bench.fleet.hosts[A].server.entries = [AuthorizationEntry(entry)]
+    assert road.reverse() == TURN
+    assert road.away.endpoint is not None
+    assert road.away.endpoint.replica_server == A
 
 
 def test_the_inventorys_certificate_goes_before_the_hosts_own(road: Road) -> None:

@@ -80,10 +80,6 @@ class Legs:
     def spec(self, machine: Machine) -> EndpointSpec:
         return self.ends.spec.production if machine is self.home else self.ends.spec.replica
 
-    def server(self, machine: Machine) -> str:
-        """Return the host's own name as a replica server."""
-        return self.spec(machine).replica_server or self.spec(machine).node
-
     def line(self, home: Sheet | None, away: Sheet | None) -> Machine | None:
         """Return the promoted leg, None when there is none."""
         for machine, sheet, its in ((self.away, away, home), (self.home, home, away)):

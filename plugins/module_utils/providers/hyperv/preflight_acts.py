@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
@@ -45,6 +46,7 @@ class Receiver:
     is_firewall_read: bool
     switches: tuple[str, ...]
     memory_free_bytes: int  # -1: not told
+    name: str  # its full name, by which certificates and authorization entries know it
 
     def entry_for(self, server: str) -> str | None:
         """Return the entry that lets a primary server in, None where there is none."""
@@ -88,6 +90,7 @@ def receiver(client: Client) -> Receiver:
         is_firewall_read=bool(row.get("is_firewall_read")),
         switches=wire.words(row.get("switches")),
         memory_free_bytes=wire.whole(row.get("memory_free", -1)),
+        name=str(row.get("fqdn") or ""),
     )
 
 
@@ -98,10 +101,10 @@ def terms(
 
     In the end the source's host tries to reach the target's, as a replication will.
     """
-    server, sender = legs.server(target), legs.server(source)
-    _require_name(server, target, what)
     kind = authentication or KERBEROS
-    shown = receiver(target.client)
+    shown, sending = receiver(target.client), sends or receiver(source.client)
+    server, sender = _name_of(legs.spec(target), shown), _name_of(legs.spec(source), sending)
+    _require_name(server, target, what)
     _require_server(shown, target, kind, what)
     entry = shown.entry_for(sender)
     if entry is None:
@@ -111,7 +114,7 @@ def terms(
             next=f"on {target.host}: New-VMReplicationAuthorizationEntry -AllowedPrimaryServer {sender}"
             f" -ReplicaStorageLocation <path> -TrustGroup <name>, {AGAIN}",
         )
-    thumbprint = _thumbprint(legs, source, sends, what) if kind == CERTIFICATE else ""
+    thumbprint = _thumbprint(legs, source, sending, what) if kind == CERTIFICATE else ""
     _try(source, server, shown.https_port if kind == CERTIFICATE else shown.http_port, thumbprint, what)
     return Terms(server=server, thumbprint=thumbprint, entry="" if entry == ANYBODY else entry)
 
@@ -137,6 +140,14 @@ def require_memory(target: Machine, shown: Receiver, sheet: Sheet, what: str) ->
             f" {sheet.memory_bytes / 2**30:.1f} GiB",
             next=f"turn off what may be off on {target.host}, {AGAIN}; the VM goes on serving where it is",
         )
+
+
+def _name_of(spec: EndpointSpec, shown: Receiver) -> str:
+    """Return a host's name as a replica server: what the inventory says of it, in full where that is known."""
+    if spec.replica_server:
+        return spec.replica_server
+    names = [name for name in (spec.node, shown.name) if name and not _is_address(name)]
+    return next((name for name in names if "." in name), names[0] if names else spec.node)
 
 
 def _require_name(server: str, target: Machine, what: str) -> None:
@@ -172,9 +183,9 @@ def _require_server(shown: Receiver, target: Machine, kind: str, what: str) -> N
         )
 
 
-def _thumbprint(legs: Legs, source: Machine, sends: Receiver | None, what: str) -> str:
+def _thumbprint(legs: Legs, source: Machine, sending: Receiver, what: str) -> str:
     """With certificates -Reverse must be given one, also where a thumbprint is stored already."""
-    found = legs.spec(source).replica_thumbprint or (sends or receiver(source.client)).thumbprint
+    found = legs.spec(source).replica_thumbprint or sending.thumbprint
     if found:
         return found
     raise Refused(
@@ -201,7 +212,7 @@ def _try(source: Machine, server: str, port: int, thumbprint: str, what: str) ->
 
 def _admits(entry: str, server: str) -> bool:
     wanted, name = entry.strip().lower(), server.strip().lower()
-    return wire.same_name(wanted, name) or (wanted.startswith("*.") and name.endswith(wanted[1:]))
+    return wanted == name or (wanted.startswith("*.") and name.endswith(wanted[1:]))
 
 
 def _is_address(name: str) -> bool:

@@ -197,6 +197,7 @@ RECEIVER = Script(
     name="read the replica server",
     text="""\
 param($p)
+$node = Get-VMHost
 $server = Get-VMReplicationServer
 $allowed = @()
 foreach ($entry in @(Get-VMReplicationAuthorizationEntry)) {
@@ -228,6 +229,7 @@ catch {
     $memory_free = [long]-1
 }
 [pscustomobject]@{
+    fqdn = [string]$node.FullyQualifiedDomainName
     is_enabled = [bool]$server.ReplicationEnabled
     authentication = [string]$server.AllowedAuthenticationType
     is_any_allowed = [bool]$server.ReplicationAllowedFromAnyServer
