@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, Progress, Site, SiteSpec
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.readers import unknown_provider
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
+    Clock,
+    Progress,
+    Recorder,
+    Site,
+    SiteSpec,
+)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.readers import PROVIDERS, unknown_provider
 
 
 def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
@@ -27,3 +34,18 @@ def open_site(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Site:
             return HypervSite(spec, clock=clock, progress=progress)
         case _:
             raise unknown_provider(spec)
+
+
+def open_recorder(spec: SiteSpec, *, clock: Clock, progress: Progress) -> Recorder:
+    """Return what records the hosts of a site; raises BadInput for a provider that has no transcripts."""
+    if spec.provider == "hyperv":
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transcript import HypervRecorder
+
+        return HypervRecorder(spec, clock=clock, progress=progress)
+    if spec.provider not in PROVIDERS:
+        raise unknown_provider(spec)
+    raise BadInput(
+        what=f"record transcripts of site {spec.name}",
+        why=f"the provider {spec.provider} has no transcripts: its twin is held against the vendor's own schema or simulator",
+        next="leave this site out: limit the play to the clients whose provider is hyperv",
+    )

@@ -14,6 +14,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
     power,
     reading,
     replication,
+    verifying,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
@@ -23,4 +24,4 @@ def _all(groups: Iterable[Iterable[Script]]) -> tuple[Script, ...]:
 
 
 # A module of scripts ends with its own ALL; it is added here and nowhere else.
-ALL: tuple[Script, ...] = _all((reading.ALL, machine.ALL, power.ALL, failover.ALL, replication.ALL))
+ALL: tuple[Script, ...] = _all((reading.ALL, machine.ALL, power.ALL, failover.ALL, replication.ALL, verifying.ALL))
