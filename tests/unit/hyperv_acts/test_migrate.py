@@ -172,6 +172,19 @@ def test_a_host_that_falls_silent_at_any_act_makes_no_second_copy(road: Road, ho
     assert road.away.state == "Off"
 
 
+def test_what_a_silent_host_still_bears_is_tidied_up_when_it_is_reprotected(road: Road) -> None:
+    with pytest.raises(Killed):
+        road.migrate(kill_after=TURNED_AT)
+    vm = road.line()
+    road.bench.fleet.host_lost(B, is_dead=False)
+    road.migrate(vm=vm)
+    road.end_migration("failback")
+    assert road.stamps(road.away)["mode"] == "failover"
+    road.bench.fleet.host_back(B)
+    assert road.reverse()[:2] == ["stamp the copy it left as fenced", "disconnect the NICs it left"]
+    _is_home(road)
+
+
 @pytest.mark.parametrize("number", range(1, TURNED_AT))
 def test_before_it_is_turned_the_call_back_takes_it_back(road: Road, number: int) -> None:
     with pytest.raises(Killed):

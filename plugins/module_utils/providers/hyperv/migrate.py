@@ -33,7 +33,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.act
     AGAIN,
     Change,
     Machine,
-    unplugged,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import NoSuchVm
@@ -231,7 +230,7 @@ class _Move:
             guard=lambda: both.must_be_off(source, f"take the failover on {source.host} back", sheet=source.last()),
             next=f"by hand on {source.host}: Stop-VMFailover, {AGAIN}",
         )
-        yield self._put_to_rest()
+        yield from self._rest()
         yield turning.take_back(self.target)
 
     # --- at the target ------------------------------------------------------------------------------------------------
@@ -239,14 +238,7 @@ class _Move:
     def _arrive(self) -> Iterator[Step]:
         target = self.target
         yield self._claim()
-        yield self._put_to_rest()
-        yield self._tolerant(
-            self.source.nics_step(
-                "disconnect the NICs it left",
-                unplugged,
-                next=f"set every NIC of {self.source.target} to Not connected (Settings), {AGAIN}",
-            )
-        )
+        yield from self._rest()
         yield target.nics_step(
             "connect the NICs",
             self._switches,
@@ -256,14 +248,9 @@ class _Move:
         yield replace(on, act=_first(self._require_alone, on.act))
         yield self._see_guest()
 
-    def _put_to_rest(self) -> Step:
-        """Return the step that leaves one stamp on the copy that no longer serves: whose it is."""
-
-        def change(sheet: Sheet) -> Change:
-            off = dict.fromkeys((stamps.RUN, stamps.PHASE, stamps.MODE, stamps.POINT), "")
-            return Change(marks={**off, stamps.FENCED: self.run_id}, kept=keepsake.now(sheet), autostart=NO_AUTOSTART)
-
-        return self._tolerant(self.source.stamp_step("stamp the copy it left as fenced", change))
+    def _rest(self) -> Iterator[Step]:
+        for step in turning.rest(self.source, self.run_id):
+            yield self._tolerant(step)
 
     def _tolerant(self, step: Step) -> Step:
         """Once the replication is turned, a source that shows nothing keeps nobody waiting: what lies there cannot be started."""

@@ -215,6 +215,8 @@ class _Change:
         if shown.mode == PRIMARY and there.mode == REPLICA:
             yield turning.take_back(line)
             yield turning.resume(other, line, only=frozenset({"Suspended"}))
+            if stamps.MODE in there.stamps:  # its host was silent when the line left it
+                yield from turning.rest(other, shown.stamps.get(stamps.RUN, ""))
         else:
             yield from self._turn(line, other, shown, there)
         yield turning.first_replication(line)

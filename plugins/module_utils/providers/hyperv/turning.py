@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
+    AGAIN,
+    Change,
+    Machine,
+    unplugged,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
     HALTED,
     PREPARED,
@@ -26,7 +32,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.leg
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight_acts import Terms
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
 
 POLL_S = 1.0
 BY_HAND = "see Get-VMReplication on both hosts"
@@ -90,6 +96,24 @@ def turn(line: Machine, other: Machine, terms: Terms) -> Step:
         guard=guard,
         next=f"by hand on {line.host}: Set-VMReplication -Reverse -ReplicaServerName {terms.server}, {AGAIN}",
         **values,
+    )
+
+
+def rest(machine: Machine, run_id: str) -> Sequence[Step]:
+    """Return the steps that leave a copy which no longer serves at rest: unconnected, and of our stamps whose it is alone."""
+    gone = dict.fromkeys((stamps.RUN, stamps.PHASE, stamps.MODE, stamps.POINT), "")
+    return (
+        machine.stamp_step(
+            "stamp the copy it left as fenced",
+            lambda sheet: Change(
+                marks={**gone, stamps.FENCED: run_id}, kept=keepsake.now(sheet), autostart=NO_AUTOSTART
+            ),
+        ),
+        machine.nics_step(
+            "disconnect the NICs it left",
+            unplugged,
+            next=f"set every NIC of {machine.target} to Not connected (Settings), {AGAIN}",
+        ),
     )
 
 
