@@ -184,7 +184,7 @@ def test_what_cannot_work_is_refused_before_a_word_is_sent(tmp_path, words, name
         assert not one.calls
 
 
-@pytest.mark.parametrize(("transport", "library"), [("kerberos", "requests_kerberos"), ("credssp", "requests_credssp")])
+@pytest.mark.parametrize(("transport", "library"), [("kerberos", "kerberos"), ("credssp", "requests_credssp")])
 def test_a_way_to_log_in_whose_library_is_missing_is_told_what_to_install(tmp_path, monkeypatch, transport, library):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))

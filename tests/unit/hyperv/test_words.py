@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from requests.exceptions import RequestException
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
@@ -122,6 +124,18 @@ def test_an_error_is_what_its_id_and_category_say(identity, category, kind):
         assert (found.kind, found.id, found.category) == (kind, identity, category)
         assert message in found.why
         assert isinstance(found, NoSuchVm) is (kind is Kind.NO_SUCH_VM)
+
+
+def test_a_ticket_that_is_missing_is_no_dead_host():
+    """pywinrm's own errors of Kerberos are those of a request, and a request that fails mostly means a silent host."""
+    failure = type(
+        "KerberosExchangeError", (RequestException,), {"__module__": "winrm.vendor.requests_kerberos.exceptions"}
+    )
+    told = faults.from_wire(
+        "read the host", failure("authGSSClientStep() failed"), replace(SPEC, winrm_transport="kerberos")
+    )
+    assert isinstance(told, BadInput)
+    assert "kinit" in told.next
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def from_wire(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
         return _from_wsman(what, cause, spec)
     if isinstance(cause, sdk.WinRMTransportError):
         return _from_status(what, cause.code, spec)
-    if type(cause).__module__.startswith(("requests_kerberos", "gssapi", "requests_credssp", "spnego")):
+    if type(cause).__module__.startswith(("winrm.vendor.requests_kerberos", "kerberos", "requests_credssp", "spnego")):
         return BadInput(
             what=what,
             why=f"{address}: {spec.winrm_transport} failed: {clean(str(cause), spec)[:300]}",

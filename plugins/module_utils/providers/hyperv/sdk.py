@@ -135,7 +135,7 @@ def require_winrm() -> None:
 
 
 def require_kerberos() -> None:
-    if importlib.util.find_spec("requests_kerberos") is None:
+    if importlib.util.find_spec("kerberos") is None:  # pywinrm carries the rest itself
         raise _missing("pywinrm[kerberos]", "open a Hyper-V host with Kerberos")
 
 
