@@ -14,7 +14,7 @@ description:
     fenced original stays where it is.
   - On Hyper-V the move is a planned failover, with one shutdown, once the replication was reversed (M(ferragosto.dr.replication)); the
     VM at the other end becomes its replica.
-  - A cold move with downtime happens only with O(mode=cold).
+  - A cold move with downtime happens only with O(mode=cold), or with O(mode=auto) and a policy that allows it.
   - In check mode a replica that is ready is looked at as if it had been promoted, so that a dry run of a whole recovery foresees its calls.
 author:
   - The ferragosto.dr contributors (@ferragosto)
@@ -25,9 +25,11 @@ options:
     choices: [production, replica]
     default: production
   mode:
-    description: V(live) without downtime, V(cold) with the guest shut down.
+    description:
+      - V(live) without downtime, V(cold) with the guest shut down.
+      - V(auto) is V(cold) where the platform cannot move it live and C(cold_migration) of O(policy) allows the downtime; else V(live).
     type: str
-    choices: [live, cold]
+    choices: [auto, live, cold]
     default: live
   policy:
     description: Policy with its C(deadlines), in the form of the inventory variable C(dr_policy).
@@ -96,7 +98,7 @@ def main() -> None:
     run(
         spec(
             to={"type": "str", "choices": ["production", "replica"], "default": "production"},
-            mode={"type": "str", "choices": ["live", "cold"], "default": "live"},
+            mode={"type": "str", "choices": ["auto", "live", "cold"], "default": "live"},
             policy={"type": "dict"},
         ),
         act,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the papers tell to run is run, as it is written, on the example client's site in a lab."""
+"""What the papers tell to run is run, as it is written, on the example clients' sites in a lab."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
@@ -27,6 +28,7 @@ from ansible_collections.ferragosto.dr.tests.documents import ROOT
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench, Result, Running
 
 CLIENT, HOST, VM = ROOT / "clients/luca", "gestionale.luca", "gestionale"
+VERDI, VERDI_HOST = ROOT / "clients/verdi", "gestionale.verdi"
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 INFO = [path for path in MODULES if path.stem.endswith("_info")]
 # The order of a recovery; a new module that acts must take its place in it.
@@ -36,16 +38,17 @@ REPLICATING = ["replication"]
 _MOMENT = re.compile(r"(?<==)\d{4}-\d\d-\d\dT\S+")
 
 
-class LucaBench(Bench):
-    """The bench with the example client on it, and the papers' own commands as its tools."""
+class ClientBench(Bench):
+    """The bench with an example client on it, and the papers' own commands as its tools."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        super().__init__(lab, folder, CLIENT)
+    def __init__(self, lab: Lab, folder: Path, client: Path = CLIENT) -> None:
+        super().__init__(lab, folder, client)
+        self._written = f"clients/{client.name}"
         self._number = 1000
 
     def begin(self, written: t.Sequence[str], *more: str) -> Running:
         """Start a documented command; the lab's overlay and a journal of the test are all that is added."""
-        command = [str(CLIENT) if word == "clients/luca" else word for word in written]
+        command = [str(self.inventory) if word == self._written else word for word in written]
         if "build/lab/overlay.yml" in command:
             command[command.index("build/lab/overlay.yml")] = str(self.lab.overlay_path)
         else:
@@ -61,7 +64,7 @@ class LucaBench(Bench):
     def run_plays(self, plays: t.Sequence[dict[str, t.Any]], *more: str) -> Result:
         path = self.folder / "written.yml"
         path.write_text(yaml.safe_dump(list(plays), sort_keys=False), encoding="utf-8")
-        return self.run_written(["ansible-playbook", str(path), "-i", "clients/luca"], *more)
+        return self.run_written(["ansible-playbook", str(path), "-i", self._written], *more)
 
     def run_tasks(self, tasks: t.Sequence[dict[str, t.Any]]) -> Result:
         """Run examples, one after the other, for the VM that they speak of."""
@@ -73,8 +76,7 @@ class LucaBench(Bench):
         return ended
 
     def state(self) -> str:
-        facts = self.module("replica_info", vm=VM, replica={"name": f"{VM}_replica"})
-        return facts["replica"]["state"]
+        return self.module("replica_info", **self.about(VM))["replica"]["state"]
 
 
 @pytest.fixture(scope="module")
@@ -88,24 +90,24 @@ def luca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
 
 
 @pytest.fixture
-def desk(luca: VsphereLab, tmp_path: Path) -> Iterator[LucaBench]:
+def desk(luca: VsphereLab, tmp_path: Path) -> Iterator[ClientBench]:
     luca.reset()
-    yield LucaBench(luca, tmp_path)
+    yield ClientBench(luca, tmp_path)
     assert luca.control.violations() == [], "two copies of one VM were live at once"
 
 
-def written(playbook: str) -> list[list[str]]:
-    """Return the documented commands of a playbook, each once: with or without the lab's overlay is the same here."""
+def written(playbook: str, client: str = "clients/luca") -> list[list[str]]:
+    """Return a client's documented commands of a playbook, each once: with or without the lab's overlay is the same here."""
     found: dict[tuple[str, ...], list[str]] = {}
     for words in documents.commands("ansible-playbook").values():
-        if words[1] == f"ferragosto.dr.{playbook}":
+        if words[1] == f"ferragosto.dr.{playbook}" and client in words:
             overlay = words.index("build/lab/overlay.yml") if "build/lab/overlay.yml" in words else None
             plain = words if overlay is None else words[: overlay - 1] + words[overlay + 1 :]
             found.setdefault(tuple(plain), plain)
     return list(found.values())
 
 
-def in_pairs(desk: LucaBench, commands: t.Sequence[list[str]], *more: str) -> list[Result]:
+def in_pairs(desk: ClientBench, commands: t.Sequence[list[str]], *more: str) -> list[Result]:
     """Run commands that change nothing, two at a time."""
     results = []
     for first in range(0, len(commands), 2):
@@ -116,7 +118,7 @@ def in_pairs(desk: LucaBench, commands: t.Sequence[list[str]], *more: str) -> li
     return results
 
 
-def test_commands_that_look_show_cards_and_lines(desk: LucaBench) -> None:
+def test_commands_that_look_show_cards_and_lines(desk: ClientBench) -> None:
     looks = [*written("assess"), *written("status")]
     for words, ended in zip(looks, in_pairs(desk, looks), strict=True):
         if "status" in words[1]:
@@ -130,7 +132,7 @@ def test_commands_that_look_show_cards_and_lines(desk: LucaBench) -> None:
     assert desk.changing_calls() == {}
 
 
-def test_commands_that_recover_are_understood(desk: LucaBench) -> None:
+def test_commands_that_recover_are_understood(desk: ClientBench) -> None:
     """The options of all of them in one command, with --check; what --check foresees is the matter of test_check_mode."""
     (check,) = [words for words in written("recover") if "--check" in words]
     options = [pair for words in written("recover") for pair in itertools.pairwise(words) if pair[0] == "-e"]
@@ -146,7 +148,7 @@ def test_commands_that_recover_are_understood(desk: LucaBench) -> None:
     assert desk.changing_calls() == {}
 
 
-def test_examples_of_the_plugins_that_look_change_nothing(desk: LucaBench) -> None:
+def test_examples_of_the_plugins_that_look_change_nothing(desk: ClientBench) -> None:
     plugins = [*(ROOT / "plugins/filter").glob("*.py"), *INFO]
     looked = desk.run_tasks([task for path in plugins for task in documents.examples(path)])
     assert {row.status for row in looked.rows} == {"ok"}
@@ -155,7 +157,7 @@ def test_examples_of_the_plugins_that_look_change_nothing(desk: LucaBench) -> No
 
 
 @pytest.mark.timeout(600)  # five commands in a row, on a machine that may be busy with other tests
-def test_examples_of_the_modules_recover_a_vm_and_the_commands_end_it(desk: LucaBench) -> None:
+def test_examples_of_the_modules_recover_a_vm_and_the_commands_end_it(desk: ClientBench) -> None:
     assert {path.stem for path in MODULES} == {*ACTING, *REPLICATING, *(path.stem for path in INFO)}
     acts = [task for name in ACTING for task in documents.examples(ROOT / f"plugins/modules/{name}.py")]
     desk.control.corrupt(VM, since_s=7200)
@@ -185,7 +187,7 @@ def test_examples_of_the_modules_recover_a_vm_and_the_commands_end_it(desk: Luca
 
 def test_example_of_the_replication_runs_where_the_platform_replicates(tmp_path: Path) -> None:
     with ProxmoxLab.start(CLIENT, timing=Timing.fast(), state_dir=tmp_path / "lab", has_ssh=True) as lab:
-        desk = LucaBench(lab, tmp_path)
+        desk = ClientBench(lab, tmp_path)
         desk.control.corrupt(VM, since_s=7200)
         in_place = {"promotion": "in_place"}
         desk.done("journal", vm=VM, state="open", op="recover", contract=CONTRACT)
@@ -199,15 +201,15 @@ def test_example_of_the_replication_runs_where_the_platform_replicates(tmp_path:
         assert desk.control.violations() == []
 
 
-def test_plays_of_the_papers_run(desk: LucaBench) -> None:
-    """Those of undo and commit need a promoted copy: they are run above."""
+def test_plays_of_the_papers_run(desk: ClientBench) -> None:
+    """Those of undo and commit need a promoted copy: they are run above; those of another client below."""
     plays = [
         play
         for block in documents.blocks("yaml")
         if isinstance(found := yaml.safe_load(block.text), list)
         and not block.where.startswith(("roles/undo", "roles/commit"))
         for play in found
-        if "hosts" in play or "ansible.builtin.import_playbook" in play
+        if play.get("hosts") in ("all", HOST) or "ansible.builtin.import_playbook" in play
     ]
     assert len(plays) >= 4
     ended = desk.run_plays(plays, "--limit", HOST, "--check")
@@ -215,8 +217,41 @@ def test_plays_of_the_papers_run(desk: LucaBench) -> None:
     assert desk.changing_calls() == {}
 
 
+@pytest.mark.timeout(600)  # four commands in a row, on a machine that may be busy with other tests
+def test_papers_of_hyperv_bring_a_vm_to_its_replica_and_home(tmp_path: Path) -> None:
+    with HypervLab.start(VERDI, timing=Timing.fast(), state_dir=tmp_path / "lab") as lab:
+        desk = ClientBench(lab, tmp_path, VERDI)
+        desk.control.begin_story()
+        (look,), (recover,) = written("assess", "clients/verdi"), written("recover", "clients/verdi")
+        assert desk.run_written(look).card(VERDI_HOST)["decision"]["is_go"]
+        assert desk.changing_calls() == {}
+        before_the_damage = datetime.fromtimestamp(time.time() - 2 * 3600).astimezone().isoformat(timespec="seconds")
+        moments = [_MOMENT.sub(before_the_damage, word) for word in recover]
+        assert desk.run_written(moments).outcome(VERDI_HOST).startswith("recovered_on_replica")
+
+        (play,) = [
+            play
+            for block in documents.blocks("yaml")
+            if block.where.startswith("docs/docsite/rst/guide_hyperv.rst")
+            and isinstance(found := yaml.safe_load(block.text), list)
+            for play in found
+        ]
+        assert play["hosts"] == VERDI_HOST
+        ended = desk.run_plays([play])
+        assert [row.result["copy"]["host"] for row in ended.of("vm_migration")] == ["hv1.verdi.example"]
+        assert desk.state() == "failback"
+        desk.await_serving(VM, "replica")
+
+        # The inventory allows the downtime that it takes to go back
+        back = desk.play("undo", limit=VERDI_HOST)
+        assert f"{VM}: failback -> failover" in back.said, back.text
+        desk.await_serving(VM, "replica")
+        assert desk.control.violations() == []
+        assert desk.platform.mishaps() == []
+
+
 @pytest.mark.parametrize("name", ["DR_PRODUCTION_API_PASSWORD", "DR_API_PASSWORD"])
-def test_password_of_the_environment_is_used(desk: LucaBench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_password_of_the_environment_is_used(desk: ClientBench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("DR_REPLICA_API_PASSWORD" if name.startswith("DR_PROD") else name, desk.lab.password)
     monkeypatch.setenv(name, desk.lab.password)
     site = desk.site()
@@ -226,7 +261,7 @@ def test_password_of_the_environment_is_used(desk: LucaBench, monkeypatch: pytes
     assert found["replica"]["state"] == "ready"
 
 
-def test_default_journal_lies_where_the_readme_says(desk: LucaBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_journal_lies_where_the_readme_says(desk: ClientBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk.folder / "state"))
     desk.module("journal", vm=VM, state="open", contract={"rto": "30m", "rpo": "24h"}, journal=None)
     assert (desk.folder / "state/ferragosto.dr/journal.sqlite").is_file()
