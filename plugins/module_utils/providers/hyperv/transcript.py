@@ -106,9 +106,11 @@ class Tape:
         self.body: Mapping[str, t.Any] = {}
         self._client, self._clock, self._progress = client, clock, progress
 
+    def say(self, what: str) -> None:
+        self._progress(f"{self._client.address}: {what}")
+
     def ask(self, script: Script, **parameters: t.Any) -> Row:
         """Ask the host, and note what it says; returns the data, {} where it refused."""
-        self._progress(f"{self._client.address}: {script.name}")
         digest = hashlib.sha256(script.text.encode()).hexdigest()
         self.scripts[script.name] = {"sha256": digest, "text": script.text}
         began_s = self._clock.now_s()
@@ -127,6 +129,7 @@ class Tape:
 
 
 def _play(tape: Tape, vms: Collection[str], asks_what_if: bool) -> None:
+    tape.say("the host itself")
     tape.ask(verifying.CONSOLE)
     site = tape.ask(reading.SITE)
     tape.ask(replication.RECEIVER)
@@ -137,6 +140,7 @@ def _play(tape: Tape, vms: Collection[str], asks_what_if: bool) -> None:
         guid, name = wire.to_guid(sheet.get("id")), str(sheet.get("name") or "")
         if not vms or guid in vms or name.casefold() in vms:
             tape.seen += [guid, name]
+            tape.say(name)
             _play_vm(tape, guid, sheet, asks_what_if)
 
 
