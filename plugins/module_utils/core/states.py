@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
+from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Pair, Power, ReplicaKind, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
@@ -282,7 +282,8 @@ def _promoted(pair: Pair, replica: Vm) -> StateView:
         beside = f", while the production copy runs on {production.host}"
     # Stamped at home but seen elsewhere: what the hypervisor shows wins.
     if _phase(replica) == Phase.FAILBACK and _is_at_home(pair, replica):
-        reason = f"the promoted replica {shown} at home on {replica.host}, uncommitted (means: relocate){beside}"
+        means = "reverse" if replica.stamps.get(stamps.MODE) in ways.OVERWRITING else "relocate"
+        reason = f"the promoted replica {shown} at home on {replica.host}, uncommitted (means: {means}){beside}"
         return StateView(state=State.FAILBACK, reason=reason)
     reason = f"the promoted replica {shown} on {replica.host}, uncommitted{beside}"
     return StateView(state=State.FAILOVER, reason=reason)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -158,6 +159,12 @@ def test_a_state_is_derived_from_what_is_seen_and_stamped(p, r, expected) -> Non
 def test_two_copies_or_an_unproven_fence_are_a_split_brain_in_every_disguise(p, r, expected, trail) -> None:
     view = state_of(p, r, trail)
     assert view.state == expected, view.reason
+
+
+@pytest.mark.parametrize(("way", "means"), [("", "relocate"), ("clone", "relocate"), ("failover", "reverse")])
+def test_a_failback_names_its_means(way: str, means: str) -> None:
+    marks = {**HOME.stamps, stamps.MODE: way}
+    assert f"(means: {means})" in state_of(HELD, replace(HOME, stamps=marks)).reason
 
 
 def test_an_unproven_fence_is_said_in_words() -> None:
