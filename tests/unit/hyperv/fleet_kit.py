@@ -99,9 +99,8 @@ class Bench:
     def protect(self, name: str = "gestionale", *, log_age_s: float = 120.0, **more: t.Any) -> Machine:
         """Add a VM that runs at home and is replicated."""
         now_s = self.fleet.now_s()
-        machine = self.fleet.add_vm(
-            A, name, **({"switch": LAN, "uptime_s": 86400.0, "data": DataState(5000, now_s)} | more)
-        )
+        given: dict[str, t.Any] = {"switch": LAN, "uptime_s": 86400.0, "data": DataState(5000, now_s), **more}
+        machine = self.fleet.add_vm(A, name, **given)
         self.fleet.relate(
             machine, B, data=DataState(4990, now_s - log_age_s), log_age_s=log_age_s, runs_by_itself=False
         )
