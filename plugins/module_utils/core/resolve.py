@@ -204,6 +204,8 @@ def _production(field: _Field, vm: str, rule: _Rule, known: str | None, replica_
     named = [v for v in machines if v.id == vm] or [v for v in machines if v.name == vm]
     # A promoted replica of the same name that came home lies beside the fenced original: its stamp tells them apart.
     candidates = [v for v in named if not _is_promoted(v)] or [v for v in named if _is_committed(v)]
+    # Between two steps of a way home both bear stamps; the one whose replica is seen beside it is the one that is left.
+    candidates = candidates or [v for v in named if any(other.replica_of == v.id for other in field.vms)]
     at_home = [v for v in candidates if field.is_at_production(v)]
     found = _only(vm, at_home or [v for v in candidates if not _may_be_replica(field, rule, v)])
     if found is None:

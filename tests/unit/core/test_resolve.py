@@ -351,6 +351,23 @@ def test_what_a_promotion_in_place_left_behind_is_the_production_copy_also_when_
     assert (pair.production, pair.replica) == (leftover, home)
 
 
+def test_between_two_steps_of_a_way_home_the_copy_with_a_replica_beside_it_is_the_one_that_is_left() -> None:
+    """Both bear stamps there: cut off between the failover at home and the reversal, by name alone, with no journal."""
+    migrating = {stamps.RUN: "run-1", stamps.PHASE: "migrating"}
+    left = facts.production(host="esx2", handle="p-1", stamps=migrating)
+    line = facts.replica(
+        id="replica:p-1",
+        handle="p-1",
+        name="gestionale",
+        host="esx1",
+        replica_kind=ReplicaKind.PAIRED,
+        stamps=migrating,
+    )
+    reading = facts.two_hosts(facts.standalone("esx1", line), facts.standalone("esx2", left))
+    pair = resolve(reading, vm="gestionale")
+    assert ids((pair.production, pair.replica)) == ("p-1", "replica:p-1")
+
+
 @pytest.mark.parametrize("runs", [("run-1",), ("run-2", "run-1")])
 def test_a_clone_of_this_run_takes_the_place_of_the_disks_it_began_with(runs: tuple[str, ...]) -> None:
     production = facts.production()
