@@ -45,17 +45,17 @@ def undo_promotion(ends: Ends, pair: Pair, former: Former, *, run_id: str) -> It
     _refuse_ended(ends, machine, start, other, what)
     if start.stamps.get(stamps.PHASE) in PAST and other is None:
         _refuse_to_nowhere(original, error, what)
-    kept = keepsake.of(start)
-    if start.stamps.get(stamps.RUN) == run_id:
+    kept, is_ours = keepsake.of(start), start.stamps.get(stamps.RUN) == run_id
+    if is_ours:
         yield cancel_step(machine)
         yield machine.nics_step(
             "put the NICs back",
             lambda sheet: keepsake.on_adapters(sheet.switches(), kept.nics if kept is not None else {}),
             next=f"set the NICs of {machine.target} as they were (Settings), {AGAIN}",
         )
-    if other is not None and (kept is None or kept.home.replication != SUSPENDED):
+    if other is not None and not _was_suspended(other, kept, is_ours):
         yield resume_step(original)
-    if start.stamps.get(stamps.RUN) == run_id:
+    if is_ours:
         yield forget_step(machine, kept, name="take the stamps off")
 
 
@@ -158,6 +158,13 @@ def _autostart_of_original(original: Machine, pair: Pair, kept: Keepsake | None)
         if own is not None and own.autostart:
             return own.autostart
     return "" if kept is None else kept.home.autostart or kept.autostart
+
+
+def _was_suspended(other: Sheet, kept: Keepsake | None, is_ours: bool) -> bool:
+    """Tell whether a person had suspended it. Once the stamps are off nothing tells, and what is suspended then is left so."""
+    if not is_ours:
+        return other.replication_state == SUSPENDED
+    return kept is not None and kept.home.replication == SUSPENDED
 
 
 def _refuse_foreign(start: Sheet, what: str, run_id: str) -> None:
