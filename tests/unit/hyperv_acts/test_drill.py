@@ -191,6 +191,15 @@ def test_a_real_failover_is_never_ended_as_a_test(bench: Bench) -> None:
     assert bench.replica.state == "Running"
 
 
+@pytest.mark.parametrize("state", ["Error", "Resynchronizing", "WaitingForUpdateCompletion"])
+def test_a_test_is_ended_whatever_became_of_the_replication_meanwhile(rehearsal: Drill, state: str) -> None:
+    rehearsal.start()
+    assert rehearsal.bench.replica.endpoint is not None
+    rehearsal.bench.replica.endpoint.state = state
+    assert rehearsal.end() == END
+    assert rehearsal.test_vm() is None
+
+
 def test_what_became_a_real_failover_meanwhile_is_left_as_it_is(rehearsal: Drill) -> None:
     rehearsal.start()
 

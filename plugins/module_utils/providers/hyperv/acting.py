@@ -18,7 +18,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import R
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, survey
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, survey, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client, Row
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
@@ -176,7 +176,7 @@ class Machine:
 
         def differing(sheet: Sheet) -> dict[str, str]:
             shown = sheet.switches()
-            return {key: to for key, to in wanted(sheet).items() if key in shown and shown[key] != to}
+            return {key: to for key, to in wanted(sheet).items() if key in shown and not wire.is_same(shown[key], to)}
 
         def act() -> None:
             nics = [{"id": key, "switch": to} for key, to in differing(self.last()).items()]

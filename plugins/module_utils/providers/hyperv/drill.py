@@ -27,7 +27,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Change, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import REPLICA, Legs
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
+    FAILED_OVER,
+    PREPARED,
+    REPLICA,
+    Legs,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.migrate import see_guest
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
@@ -35,6 +40,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.sur
 GUEST_WITHIN_S = 300.0
 # States of a replica in which Hyper-V makes a test VM of it.
 TESTABLE = frozenset({"Replicating", "Suspended"})
+# States that Stop-VMFailover takes back. In any other, what became of the replication meanwhile does not keep a test VM.
+TAKEN_BACK = frozenset({*FAILED_OVER, PREPARED, "RecoveryInProgress"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +174,15 @@ def _require_testable(machine: Machine, sheet: Sheet, run_id: str, what: str) ->
 
 def _name_switch(machine: Machine, network: str) -> Step:
     def act() -> None:
-        wanted = [{"id": key, "switch": network} for key, to in test_vm(machine).switches.items() if to != network]
+        shown = test_vm(machine).switches
+        wanted = [{"id": key, "switch": network} for key, to in shown.items() if not wire.is_same(to, network)]
         machine.client.act(scripts.SET_TEST_SWITCH, id=machine.guid, switches=wanted)
 
     return _watching(
         machine,
         "name the isolated switch of the test",
         calls=scripts.SET_TEST_SWITCH.calls(machine.host, id=machine.guid, switch=network),
-        is_done=lambda test: bool(test.id) or all(to == network for to in test.switches.values()),
+        is_done=lambda test: bool(test.id) or all(wire.is_same(to, network) for to in test.switches.values()),
         act=act,
         next=f"name {network} under Test Failover of every network adapter of {machine.target}, {AGAIN}",
     )
@@ -197,7 +205,7 @@ def _start(machine: Machine, snapshot: str) -> Step:
 def _stop(machine: Machine, what: str) -> None:
     """Stop-VMFailover ends a real failover just as well, with all that was written since."""
     sheet = machine.now()
-    if sheet.mode != REPLICA or sheet.replication_state not in TESTABLE:
+    if sheet.mode != REPLICA or sheet.replication_state in TAKEN_BACK:
         raise ProviderFault(
             what=what,
             why=f"{machine.target} is {sheet.mode}, {sheet.replication_state}: what would be taken back is no test",

@@ -121,8 +121,7 @@ def terms(
 
 def require_switches(target: Machine, shown: Receiver, wanted: Iterable[str], what: str) -> None:
     """Raise where a VM could not be connected as it was: better now than with its service down."""
-    known = {one.lower() for one in shown.switches}
-    missing = sorted({name for name in wanted if name and name.lower() not in known})
+    missing = sorted({name for name in wanted if name and not any(wire.is_same(name, one) for one in shown.switches)})
     if missing:
         raise Refused(
             what=what,

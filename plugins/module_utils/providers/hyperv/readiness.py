@@ -11,6 +11,7 @@ import fnmatch
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import say_duration
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import (
     Relation,
     Server,
@@ -209,5 +210,5 @@ def _switches(primary: Sheet, replica: Sheet, there: Survey | None, other: Endpo
         f"{there.name} has no switch {name!r} to connect it to after a promotion (it has {', '.join(there.switches) or 'none'}):"
         " make one, or name another with network of this endpoint"
         for name in dict.fromkeys(wanted)
-        if name not in there.switches
+        if not any(wire.is_same(name, one) for one in there.switches)
     ]

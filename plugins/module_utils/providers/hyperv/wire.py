@@ -46,8 +46,7 @@ HEARTBEAT = {
     "NoContact": (Heartbeat.RED, Tools.NOT_RUNNING),
     "Disabled": (Heartbeat.GREY, Tools.NOT_INSTALLED),
 }
-REPLICA_ID = "replica:"  # + the GUID that a replica shares with its original
-REPLICA_ID = "replica:"  # before the GUID: the line of data that a replica is
+REPLICA_ID = "replica:"  # before the GUID that a replica shares with its original: the line of data that it is
 # SnapshotType's names for recovery points: the plain ones, those made with VSS, and that of a planned failover
 POINT_TYPES = ("Replica", "AppConsistentReplica", "SyncedReplica")
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -107,6 +106,11 @@ def whole(value: t.Any) -> int:
     if isinstance(value, (int, float)):
         return int(value)
     return int(value) if isinstance(value, str) and value.lstrip("-").isdecimal() else 0
+
+
+def is_same(one: str, other: str) -> bool:
+    """Tell whether two names of a switch are one: Windows does not mind their case."""
+    return one.casefold() == other.casefold()
 
 
 def same_name(one: str, other: str) -> bool:
