@@ -275,6 +275,16 @@ def test_the_inventorys_certificate_goes_before_the_hosts_own(road: Road) -> Non
     assert road.away.endpoint.thumbprint == "AB" * 20
 
 
+def test_a_certificate_is_known_as_windows_shows_it(road: Road) -> None:
+    """Copied from its dialog, a thumbprint has blanks in it and a mark before it that nobody sees."""
+    spec, away = road.bench.ends.spec, road.bench.fleet.hosts[B].server.thumbprint
+    shown = "\u200e" + " ".join(away.lower()[at : at + 2] for at in range(0, len(away), 2))
+    road.bench.ends = replace(
+        road.bench.ends, spec=replace(spec, replica=replace(spec.replica, replica_thumbprint=shown))
+    )
+    assert road.reverse() == TURN
+
+
 def test_a_saved_original_loses_its_saved_state_first(road: Road) -> None:
     road.home.state = "Saved"
     assert road.reverse() == ["keep the original still", *TURN]

@@ -52,7 +52,7 @@ class Receiver:
         """Return the entry that lets a primary server in, None where there is none."""
         if self.is_any_allowed or ANYBODY in self.allowed:
             return ANYBODY
-        return next((entry for entry in self.allowed if _admits(entry, server)), None)
+        return next((entry for entry in self.allowed if wire.admits(entry, server)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ def _require_server(shown: Receiver, target: Machine, kind: str, what: str) -> N
 
 def _thumbprint(legs: Legs, source: Machine, sending: Receiver, what: str) -> str:
     """With certificates -Reverse must be given one, also where a thumbprint is stored already."""
-    found = legs.spec(source).replica_thumbprint or sending.thumbprint
+    found = wire.to_thumbprint(legs.spec(source).replica_thumbprint or "") or sending.thumbprint
     if found:
         return found
     raise Refused(
@@ -207,11 +207,6 @@ def _try(source: Machine, server: str, port: int, thumbprint: str, what: str) ->
             next=f"on {source.host}: Test-VMReplicationConnection -ReplicaServerName {server} -ReplicaServerPort {port}"
             f" -AuthenticationType {CERTIFICATE if thumbprint else KERBEROS} says why; then run the same command again",
         ) from fault
-
-
-def _admits(entry: str, server: str) -> bool:
-    wanted, name = entry.strip().lower(), server.strip().lower()
-    return wanted == name or (wanted.startswith("*.") and name.endswith(wanted[1:]))
 
 
 def _is_address(name: str) -> bool:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import say_duration
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
@@ -108,12 +106,11 @@ def _server(here: Survey, mine: EndpointSpec, sender: str, sheets: list[Sheet]) 
 
 
 def _allows(server: Server, sender: str) -> bool:
-    wanted = sender.lower()
-    return server.allows_any or any(fnmatch.fnmatchcase(wanted, entry.lower()) for entry in server.entries)
+    return server.allows_any or any(wire.admits(entry, sender) for entry in server.entries)
 
 
 def _certificate(here: Survey, mine: EndpointSpec) -> list[str]:
-    own, told = _plain(here.server.thumbprint), _plain(mine.replica_thumbprint or "")
+    own, told = wire.to_thumbprint(here.server.thumbprint), wire.to_thumbprint(mine.replica_thumbprint or "")
     if not own:
         return [f"{here.name} has no certificate chosen for replication: it can receive none by certificate"]
     if told and told != own:
@@ -122,10 +119,6 @@ def _certificate(here: Survey, mine: EndpointSpec) -> list[str]:
             " name a certificate that it may not have"
         ]
     return []
-
-
-def _plain(thumbprint: str) -> str:
-    return thumbprint.replace(" ", "").replace(":", "").upper()
 
 
 # --- one VM ----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,17 @@ def whole(value: t.Any) -> int:
     return int(value) if isinstance(value, str) and value.lstrip("-").isdecimal() else 0
 
 
+def to_thumbprint(text: str) -> str:
+    """Return a certificate's thumbprint in Windows' form; its dialog shows blanks, and a mark before it that nobody sees."""
+    return re.sub("[^0-9A-F]", "", text.upper())
+
+
+def admits(entry: str, server: str) -> bool:
+    """Tell whether an authorization entry lets a primary server in, by its full name."""
+    wanted, name = entry.strip().lower(), server.strip().lower()
+    return wanted in ("*", name) or (wanted.startswith("*.") and name.endswith(wanted[1:]))
+
+
 def is_same(one: str, other: str) -> bool:
     """Tell whether two names of a switch are one: Windows does not mind their case."""
     return one.casefold() == other.casefold()
