@@ -29,6 +29,7 @@ POINT = "point:"
 PROMOTABLE = ("Replicating", "Resynchronizing", "Suspended", "WaitingForUpdateCompletion")
 BEGUN = "FailedOverWaitingCompletion"
 COMPLETED = "FailedOver"
+CLUSTERED = "is a role of a failover cluster, which starts and moves it by itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,18 @@ class Original:
     autostart: str
     replication: str  # the state of its replication
     nics: tuple[Adapter, ...]  # in their order, connected as before
+    is_clustered: bool = False
 
     @classmethod
     def of(cls, sheet: Sheet) -> Original:
         kept = keepsake.now(sheet)
         nics = (replace(nic, switch=kept.nics.get(keepsake.short(nic.id), nic.switch)) for nic in sheet.nics)
-        return cls(autostart=kept.autostart, replication=sheet.replication_state, nics=tuple(nics))
+        return cls(
+            autostart=kept.autostart,
+            replication=sheet.replication_state,
+            nics=tuple(nics),
+            is_clustered=sheet.is_clustered,
+        )
 
     def switch_of(self, nic: Adapter, place: int, alike: Sequence[Adapter]) -> str | None:
         """Return where the adapter was connected that this one stands for: of the same id, the same name, or in the same place."""
@@ -91,6 +98,8 @@ def check(ends: Ends, pair: Pair, point: RecoveryPoint, machine: Machine | None 
     switches = wire.words(row.get("switches"))
     serve, missing = ({}, []) if _is_kept(sheet) else _plan(ends, sheet, vm, switches, original)
     reasons = [*_reasons(sheet, point), *missing]
+    if original is not None and original.is_clustered:
+        reasons.append(f"the original, which would have to be fenced, {CLUSTERED}")
     refusal = row.get("refusal")
     if not reasons and isinstance(refusal, dict):
         said = f"{refusal.get('category') or 'refused'}: {str(refusal.get('message') or '').strip()}"
@@ -125,7 +134,7 @@ def _reasons(sheet: Sheet, point: RecoveryPoint) -> list[str]:
     relation, is_ours = sheet.relation, stamps.RUN in sheet.stamps
     found = []
     if sheet.is_clustered:
-        found.append("the replica is a role of a failover cluster, which starts and moves it by itself")
+        found.append(f"the replica {CLUSTERED}")
     if point.id != NEWEST and not point.id.startswith(POINT):
         found.append(f"{point.id} is no recovery point of Hyper-V Replica")
     elif not _has_point(sheet, point):
