@@ -99,6 +99,18 @@ def test_the_guest_is_alone_until_it_was_seen_alive(bench: Bench, monkeypatch: p
     assert done[-2:] == [("connect the NICs", "Running", True), ("stamp as failed over", "Running", True)]
 
 
+@pytest.mark.parametrize("heartbeat", ["Disabled", "Unknown"])
+def test_a_guest_that_nothing_speaks_for_counts_as_alive_after_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, heartbeat: str
+) -> None:
+    bench.fence()
+    monkeypatch.setattr(bench.fleet.guests, "heartbeat", lambda machine: heartbeat if machine.is_on else None)
+    started_s = bench.clock.now_s()
+    assert bench.promote(last_night(bench)) == ALL_STEPS
+    assert bench.clock.now_s() - started_s > 19  # uptime is told in whole seconds
+    assert bench.promote(last_night(bench)) == []
+
+
 @pytest.mark.parametrize("kill_after", range(1, 7))
 @pytest.mark.parametrize("name", ["gestionale", ODD_NAME])
 def test_a_promotion_that_was_cut_off_is_finished(make_bench: Make, name: str, kill_after: int) -> None:

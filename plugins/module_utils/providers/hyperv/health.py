@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, SiteUnreachable
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Heartbeat, Power, Tools, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Heartbeat, Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import GuestOutcome, GuestWait
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import events, wire
@@ -17,7 +17,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.wire import Row
 
 LOOK_EVERY_S = 0.5  # beside what the look itself takes: a process on the host
-NO_HEARTBEAT_S = 20.0  # a guest without the integration service counts as up when it ran so long
 
 _Verdict = tuple[GuestOutcome, str]
 
@@ -66,7 +65,7 @@ class _GuestWatch:
     def _judge(self, row: Row) -> _Verdict | None:
         state, status = str(row.get("state") or ""), wire.words(row.get("status"))
         name = str(row.get("heartbeat") or "")
-        power, (heartbeat, tools) = wire.to_power(state), wire.to_heartbeat(name)
+        power, (heartbeat, _tools) = wire.to_power(state), wire.to_heartbeat(name)
         self.last_seen = f"it is {state or 'in no known state'}, its heartbeat {name or 'not there'}"
         crashes = events.to_events(wire.rows(row.get("events")), self._vm.handle)
         # The log counts on from the very instant of the query: what happened at it is another boot's
@@ -79,9 +78,9 @@ class _GuestWatch:
             return GuestOutcome.POWERED_OFF, f"it is {state.lower()}"
         if power is Power.UNKNOWN:
             return None
-        return self._judge_running(name, heartbeat, tools, float(wire.whole(row.get("uptime_s"))))
+        return self._judge_running(name, heartbeat, float(wire.whole(row.get("uptime_s"))))
 
-    def _judge_running(self, name: str, heartbeat: Heartbeat, tools: Tools, uptime_s: float) -> _Verdict | None:
+    def _judge_running(self, name: str, heartbeat: Heartbeat, uptime_s: float) -> _Verdict | None:
         if uptime_s < self._uptime_s:  # it falls when the VM was reset between two looks
             self._restarts += 1
             self._was_silent = True
@@ -91,7 +90,7 @@ class _GuestWatch:
         if heartbeat in (Heartbeat.GREEN, Heartbeat.YELLOW):
             return (GuestOutcome.ALIVE, f"its heartbeat is {name}") if self._is_settled(uptime_s) else None
         self._was_silent = True
-        if tools in (Tools.NOT_INSTALLED, Tools.UNKNOWN) and uptime_s >= NO_HEARTBEAT_S:
+        if wire.is_alive(name, uptime_s):
             why = f"it runs for {uptime_s:.0f} s (without a heartbeat: only a check of the service can tell more)"
             return GuestOutcome.ALIVE, why
         return None

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused, SiteUnreachable
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Heartbeat, Power, Tools, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import GuestOutcome
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
@@ -26,7 +26,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
     power,
     preflight_acts,
     turning,
-    wire,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
@@ -307,17 +306,10 @@ def see_guest(machine: Machine, *, within_s: float) -> Step:
     return machine.step(
         marks.GUEST_ALIVE,
         calls=[f"{machine.host}: Get-VM -Id '{machine.guid}' (Heartbeat), for up to {within_s:.0f} s"],
-        is_done=_is_alive,
+        is_done=power.is_guest_alive,
         act=act,
         next=f"look at its console; give it more time and {AGAIN[5:]}",
     )
-
-
-def _is_alive(sheet: Sheet) -> bool:
-    if sheet.power is not Power.ON:
-        return False
-    heartbeat, tools = wire.to_heartbeat(sheet.heartbeat)
-    return tools is Tools.NOT_INSTALLED or heartbeat in (Heartbeat.GREEN, Heartbeat.YELLOW)
 
 
 def _has_left(sheet: Sheet) -> bool:

@@ -100,6 +100,10 @@ def ask_guest_step(machine: Machine, *, guest_within_s: float) -> Step:
     )
 
 
+def is_guest_alive(sheet: Sheet) -> bool:
+    return sheet.power is Power.ON and wire.is_alive(sheet.heartbeat, sheet.uptime_s)
+
+
 def can_be_asked(sheet: Sheet) -> bool:
     """A guest whose heartbeat was lost has crashed or hangs, and one that never had any has nothing that would hear."""
     return sheet.state == "Running" and wire.to_heartbeat(sheet.heartbeat)[0] is not Heartbeat.RED

@@ -12,17 +12,15 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, s
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ways as core_ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
-    Heartbeat,
     Pair,
     Power,
     RecoveryPoint,
-    Tools,
     Way,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, GuestOutcome
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, power, preflight, wire
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, power, preflight
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
     AGAIN,
     Change,
@@ -205,7 +203,7 @@ class Promotion:
             calls=[
                 f"{self.machine.host}: Get-VM -Id '{self.machine.guid}' (Heartbeat), for up to {self.guest_within_s:.0f} s"
             ],
-            is_done=lambda sheet: self.is_past(sheet) or _is_alive(sheet),
+            is_done=lambda sheet: self.is_past(sheet) or power.is_guest_alive(sheet),
             act=self._await_guest,
             next=f"look at its console; give it more time and {AGAIN[5:]}, or choose an older recovery point",
         )
@@ -255,11 +253,3 @@ def cancel_step(machine: Machine, *, unless: Look = never) -> Step:
         act=lambda: machine.act(scripts.CANCEL, within_s=FAIL_OVER_WITHIN_S),
         next=f"run `Stop-VMFailover` for {machine.name} on {machine.host} by hand, {AGAIN}",
     )
-
-
-def _is_alive(sheet: Sheet) -> bool:
-    if sheet.power is not Power.ON:
-        return False
-    heartbeat, tools = wire.to_heartbeat(sheet.heartbeat)
-    # Where the heartbeat service is off nothing inside can speak for this guest: the checks of the service will have to.
-    return tools is Tools.NOT_INSTALLED or heartbeat in (Heartbeat.GREEN, Heartbeat.YELLOW)

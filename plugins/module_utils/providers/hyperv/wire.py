@@ -46,6 +46,7 @@ HEARTBEAT = {
     "NoContact": (Heartbeat.RED, Tools.NOT_RUNNING),
     "Disabled": (Heartbeat.GREY, Tools.NOT_INSTALLED),
 }
+NO_HEARTBEAT_S = 20.0  # a guest without the integration service counts as up when it ran so long
 REPLICA_ID = "replica:"  # before the GUID that a replica shares with its original: the line of data that it is
 # SnapshotType's names for recovery points: the plain ones, those made with VSS, and that of a planned failover
 POINT_TYPES = ("Replica", "AppConsistentReplica", "SyncedReplica")
@@ -86,6 +87,15 @@ def to_connection(state: str, status: Sequence[str]) -> Connection:
 
 def to_heartbeat(name: str) -> tuple[Heartbeat, Tools]:
     return HEARTBEAT.get(name, (Heartbeat.GREY, Tools.UNKNOWN))
+
+
+def is_alive(heartbeat: str, uptime_s: float) -> bool:
+    """Tell whether a running guest counts as up. Where nothing in it can say so, it does when it ran for a while: only a check
+    of the service can tell more."""
+    light, tools = to_heartbeat(heartbeat)
+    if light in (Heartbeat.GREEN, Heartbeat.YELLOW):
+        return True
+    return tools in (Tools.NOT_INSTALLED, Tools.UNKNOWN) and uptime_s >= NO_HEARTBEAT_S
 
 
 def rows(value: t.Any) -> list[Row]:
