@@ -110,8 +110,14 @@ def _read(client: Client, vm: Vm, *, since: str) -> tuple[Row, tuple[Event, ...]
         for one in wire.rows(row.get("points"))
         if one.get("type") not in wire.POINT_TYPES and (at_s := wire.to_instant(one.get("at"))) is not None
     )
+    changed_at_s = wire.to_instant(row.get("changed"))
+    changes = (
+        (Event(at_s=changed_at_s, kind=EventKind.RECONFIGURED, text="its configuration was changed"),)
+        if changed_at_s is not None
+        else ()
+    )
     told = to_events(wire.rows(row.get("events")), vm.handle)
-    return row, tuple(sorted((*told, *snapshots), key=lambda event: event.at_s))
+    return row, tuple(sorted((*told, *snapshots, *changes), key=lambda event: event.at_s))
 
 
 def say_unread(client: Client, vm: Vm, row: Row) -> None:

@@ -156,10 +156,40 @@ Get-DrSheet -vm $vm
 )
 
 # Of the firewall's rules only the ids are the same in every language.
+# One VM whose files cannot be opened, or that goes while it is read, must not hide the others of its host
+LISTED = """\
+function Get-DrListed {
+    param($vm, $why)
+    $relation = $null
+    if ([string]$vm.ReplicationMode -ne 'None') {
+        $relation = [pscustomobject]@{
+            mode = [string]$vm.ReplicationMode
+            state = [string]$vm.ReplicationState
+            health = [string]$vm.ReplicationHealth
+        }
+    }
+    [pscustomobject]@{
+        id = [string]$vm.Id
+        name = [string]$vm.Name
+        state = [string]$vm.State
+        status = @($vm.OperationalStatus | ForEach-Object { [string]$_ })
+        notes = [string]$vm.Notes
+        autostart = [string]$vm.AutomaticStartAction
+        is_clustered = [bool]$vm.IsClustered
+        memory = [long]$vm.MemoryStartup
+        memory_assigned = [long]$vm.MemoryAssigned
+        path = [string]$vm.Path
+        relation = $relation
+        unread = $why
+    }
+}
+"""
+
 SITE = Script(
     name="read the host",
     text="param($p)\n"
     + SHEET
+    + LISTED
     + """\
 function Get-DrRule {
     param($name)
@@ -211,7 +241,15 @@ foreach ($one in @(Get-VMSwitch)) {
 }
 $vms = @()
 foreach ($vm in @(Get-VM)) {
-    $vms += Get-DrSheet -vm $vm
+    try {
+        $vms += Get-DrSheet -vm $vm
+    }
+    catch {
+        if ([string]$_.CategoryInfo.Category -eq 'PermissionDenied') {
+            throw $_
+        }
+        $vms += Get-DrListed -vm $vm -why ([string]$_.Exception.Message)
+    }
 }
 [pscustomobject]@{
     computer = [string][Environment]::MachineName
@@ -290,7 +328,20 @@ EVENTS = Script(
     + """\
 $vm = Get-VM -Id $p.id
 $log = Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit $p.limit
+$changed = ''
+try {
+    $systems = @(Get-CimInstance -Namespace 'root\\virtualization\\v2' -ClassName 'Msvm_ComputerSystem' -ErrorAction Stop)
+    foreach ($one in $systems) {
+        if ([string]$one.Name -eq $p.id -and $null -ne $one.TimeOfLastConfigurationChange) {
+            $changed = Get-DrInstant -at $one.TimeOfLastConfigurationChange
+        }
+    }
+}
+catch {
+    $changed = ''
+}
 [pscustomobject]@{
+    changed = $changed
     state = [string]$vm.State
     heartbeat = [string]$vm.Heartbeat
     uptime_s = [long]$vm.Uptime.TotalSeconds
