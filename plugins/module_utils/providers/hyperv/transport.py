@@ -217,6 +217,7 @@ class WinrmTransport:
             "ca_trust_path": None,
             "server_cert_validation": "validate" if spec.validate_certs and not spec.tls_fingerprint else "ignore",
             "kerberos_hostname_override": spec.winrm_kerberos_host,
+            "service": "HTTP",  # of the service principal; pywinrm's own transport has no default for it
             "proxy": None,
         }
         protocol = sdk.Protocol(
