@@ -20,6 +20,8 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 WITH_SIMULATORS = VCSIM=$$($(PY) tools/get_simulators.py vcsim); GOVC=$$($(PY) tools/get_simulators.py govc); \
 	export VCSIM GOVC
+# A folder, or why there is none: tests of Kerberos are collected only where Debian's KDC can be had.
+WITH_KERBEROS = DR_KERBEROS=$$($(PY) tools/get_kerberos.py $(CACHE)/kerberos || true); export DR_KERBEROS
 GATES := ruff mypy yamllint changelog ansible-lint collection-docs sanity
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -49,6 +51,7 @@ test: $(SET_UP)  ## every check: lint, then unit and end-to-end tests
 .PHONY: pytest
 pytest: $(SET_UP) $(PEERS)/ansible_collections  ## unit and end-to-end tests alone [PYTEST_ARGS=... WORKERS=2]
 	@$(WITH_SIMULATORS); \
+	$(WITH_KERBEROS); \
 	export DR_PEERS=$(PEERS); \
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
