@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import threading
 import typing as t
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
+
+
+@functools.lru_cache(maxsize=64)  # every cast asks for it
+def _zone(offset_s: float) -> HostZone:
+    return HostZone(dt.timedelta(seconds=offset_s))
 
 
 @dataclass(slots=True)
@@ -44,7 +50,7 @@ class Context:
 
     @property
     def zone(self) -> HostZone:
-        return HostZone(dt.timedelta(seconds=self.host.utc_offset_s))
+        return _zone(self.host.utc_offset_s)
 
     def now_s(self) -> float:
         """Seconds since the epoch, by the host's own clock, which may be wrong."""

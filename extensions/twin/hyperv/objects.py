@@ -11,6 +11,7 @@ does not play is there, and reading it is a SimulatorError.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -49,8 +50,13 @@ def of_class(
     wrong = [name for name in properties if name not in known.properties]
     if wrong:
         raise SimulatorError(f"{class_name} has no property {', '.join(wrong)}")
-    shown = {name: properties.get(name, _unplayed(class_name, name)) for name in known.properties}
+    shown = {**_unplayed_of(class_name), **properties}
     return PSObject(shown, (class_name, *known.bases), text=text or class_name, base=base)
+
+
+@functools.cache
+def _unplayed_of(class_name: str) -> Mapping[str, object]:
+    return {name: _unplayed(class_name, name) for name in metadata.classes()[class_name].properties}
 
 
 def _unplayed(class_name: str, name: str) -> Callable[[], object]:

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import arguments, metadata, sets
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.metadata import Cmdlet, Parameter, Place
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.metadata import Cmdlet, Parameter, Way
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, Session
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.sets import BindingError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import Hashtable, PSObject
@@ -86,7 +86,7 @@ class _Call:
 
     def bind_positional(self, value: object) -> None:
         """Take the parameter of the lowest position: the default set's first, and first without converting."""
-        candidates = self._unbound(lambda place: place.position is not None)
+        candidates = self._unbound("position")
         lowest = min((self._position(p) for p in candidates), default=None)
         at_lowest = [p for p in candidates if self._position(p) == lowest]
         parameter = self._first(at_lowest, value)
@@ -96,7 +96,7 @@ class _Call:
 
     def bind_input(self, value: object) -> None:
         """Bind one object of the pipeline: by value before by name, as it is before converted."""
-        by_value = self._unbound(lambda place: place.by_value)
+        by_value = self._unbound("by_value")
         if value is None:
             raise BindingError(sets.UNBOUND, f"$null comes down the pipeline to {self._cmdlet.name}")
         if (parameter := self._first([p for p in by_value if arguments.fits(value, p.type)], value)) is not None:
@@ -110,7 +110,7 @@ class _Call:
         self._take(parameter, self._value(parameter, value))
 
     def leave_room_for_input(self) -> None:
-        self._awaited = {p.name for p in self._unbound(lambda place: place.by_value)}
+        self._awaited = {p.name for p in self._unbound("by_value")}
         if not self._awaited:
             raise BindingError(sets.UNBOUND, f"{self._cmdlet.name} takes no input from a pipeline")
 
@@ -120,7 +120,7 @@ class _Call:
     def _bind_properties(self, value: object) -> bool:
         """Bind the object's properties to the parameters of these names or aliases; say whether any was."""
         is_any = False
-        for parameter in self._default_first(self._unbound(lambda place: place.by_name)):
+        for parameter in self._default_first(self._unbound("by_name")):
             for name in (parameter.name, *parameter.aliases):
                 if not _has(value, name) or not any(parameter.place(s) for s in self._sets):
                     continue
@@ -136,12 +136,12 @@ class _Call:
         self._sets = sets.narrowed(self._cmdlet, self._sets, parameter)
         self.arguments[parameter.name] = value
 
-    def _unbound(self, condition: Callable[[Place], bool]) -> list[Parameter]:
+    def _unbound(self, way: Way) -> list[Parameter]:
+        """The parameters that may still be bound in this way, in a set that is left."""
         return [
             parameter
-            for parameter in self._cmdlet.parameters.values()
-            if parameter.name not in self.arguments
-            and any((place := parameter.place(name)) is not None and condition(place) for name in self._sets)
+            for parameter, names in self._cmdlet.bound_by(way)
+            if parameter.name not in self.arguments and not names.isdisjoint(self._sets)
         ]
 
     def _position(self, parameter: Parameter) -> int:

@@ -94,10 +94,16 @@ class Evaluator(ABC):
 
     def _value(self, node: Expression, frame: Frame) -> object:
         match node:
-            case Literal():
-                return node.value
             case Variable():
                 return self._variable(node, frame)
+            case Member():
+                if isinstance(node.target, TypeName):
+                    return statics.read(self._static(node), node.name, self.process)
+                return members.read(self.value(node.target, frame), node.name)
+            case Cast():
+                return casts.cast(node.type_name.name, self.value(node.operand, frame), self.process.zone)
+            case Literal():
+                return node.value
             case Items():
                 return [plain(self.value(one, frame)) for one in node.items]
             case ArrayOf():
@@ -112,12 +118,6 @@ class Evaluator(ABC):
                 return self._unary(node, frame)
             case Binary():
                 return self._binary(node, frame)
-            case Cast():
-                return casts.cast(node.type_name.name, self.value(node.operand, frame), self.process.zone)
-            case Member():
-                if isinstance(node.target, TypeName):
-                    return statics.read(self._static(node), node.name, self.process)
-                return members.read(self.value(node.target, frame), node.name)
             case Call():
                 return self._call(node, frame)
             case Index():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Json: t.TypeAlias = "dict[str, t.Any]"
+Way: t.TypeAlias = t.Literal["position", "by_value", "by_name"]
 ALL_SETS = "__all__"  # a parameter of every set, as the reflection of a cmdlet shows it
 ONLY_SET = "__AllParameterSets"  # what a cmdlet without sets of its own is bound by
 IMPACTS = ("None", "Low", "Medium", "High")
@@ -38,6 +39,15 @@ class Place:
     is_mandatory: bool = False
     by_value: bool = False
     by_name: bool = False
+
+    def is_bound(self, way: Way) -> bool:
+        match way:
+            case "position":
+                return self.position is not None
+            case "by_value":
+                return self.by_value
+            case "by_name":
+                return self.by_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +83,7 @@ class Parameter:
         return self.sets.get(set_name) or self.sets.get(ALL_SETS)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cmdlet:
     """One cmdlet: its parameters by their names, its sets, and what it may ask."""
 
@@ -89,11 +99,43 @@ class Cmdlet:
 
     def parameter(self, name: str) -> Parameter | None:
         """Find a parameter by its full name or an alias, whatever the case."""
-        wanted = name.casefold()
+        return self._named.get(name.casefold())
+
+    @functools.cached_property
+    def _named(self) -> Mapping[str, Parameter]:
+        found: dict[str, Parameter] = {}
         for parameter in self.parameters.values():
-            if wanted in (parameter.name.casefold(), *(alias.casefold() for alias in parameter.aliases)):
-                return parameter
-        return None
+            for name in (parameter.name, *parameter.aliases):
+                found.setdefault(name.casefold(), parameter)
+        return found
+
+    def bound_by(self, way: Way) -> tuple[tuple[Parameter, frozenset[str]], ...]:
+        """The parameters that are bound by position or by input, with the sets in which they are."""
+        return self._bound[way]
+
+    @functools.cached_property
+    def _bound(self) -> Mapping[Way, tuple[tuple[Parameter, frozenset[str]], ...]]:
+        found: dict[Way, list[tuple[Parameter, frozenset[str]]]] = {way: [] for way in t.get_args(Way)}
+        for parameter in self.parameters.values():
+            for way, bound in found.items():
+                places = {name: place for name in self.set_names if (place := parameter.place(name)) is not None}
+                names = frozenset(name for name, place in places.items() if place.is_bound(way))
+                if names:
+                    bound.append((parameter, names))
+        return {way: tuple(bound) for way, bound in found.items()}
+
+    def mandatory(self, set_name: str) -> tuple[str, ...]:
+        """The names of the parameters that a set cannot do without."""
+        return self._mandatory[set_name]
+
+    @functools.cached_property
+    def _mandatory(self) -> Mapping[str, tuple[str, ...]]:
+        return {
+            name: tuple(
+                p.name for p in self.parameters.values() if (place := p.place(name)) is not None and place.is_mandatory
+            )
+            for name in self.set_names
+        }
 
     def starting_with(self, start: str) -> tuple[str, ...]:
         """The canonical names, common ones too, that a shortened name could mean."""
@@ -101,7 +143,7 @@ class Cmdlet:
         own = [p.name for p in self.parameters.values() if _is_start(wanted, p.name, *p.aliases)]
         return (*own, *(name for name in self.common if _is_start(wanted, name)))
 
-    @property
+    @functools.cached_property
     def common(self) -> Mapping[str, str]:
         """The common parameters that it takes, with their types."""
         return {**COMMON, **CONFIRMING} if self.supports_should_process else COMMON

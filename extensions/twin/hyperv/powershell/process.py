@@ -91,6 +91,7 @@ class Process:
 
     def __init__(self, context: t.Any, console: Console | None = None, stop: threading.Event | None = None) -> None:
         self.context = context
+        self.zone: HostZone = local_zone(context)  # as it was when the process began
         self.console = console or Console()
         self.stop = stop or threading.Event()
         self.errors: list[PowerShellError] = []  # what went to the error stream
@@ -101,10 +102,6 @@ class Process:
         self.globals = Scope()
         for name, value in _PREFERENCES.items():
             self.globals.set(name, value)
-
-    @property
-    def zone(self) -> HostZone:
-        return local_zone(self.context)
 
     def now(self) -> dt.datetime:
         """The host's clock, in UTC."""

@@ -78,11 +78,7 @@ def chosen(cmdlet: Cmdlet, sets: Sequence[str], bound: Collection[str]) -> str:
 
 def lacking(cmdlet: Cmdlet, set_name: str, bound: Collection[str]) -> tuple[str, ...]:
     """The mandatory parameters of a set that are not bound."""
-    return tuple(
-        p.name
-        for p in cmdlet.parameters.values()
-        if (place := p.place(set_name)) is not None and place.is_mandatory and p.name not in bound
-    )
+    return tuple(name for name in cmdlet.mandatory(set_name) if name not in bound)
 
 
 def _dashed(names: Collection[str]) -> str:

@@ -114,8 +114,10 @@ class PSObject:
         self.base = base  # what this stands for in the fleet's model
         self._text = text
         self._properties: dict[str, tuple[str, object]] = {}
+        written = self._properties
         for name, value in properties.items() if isinstance(properties, Mapping) else properties:
-            self.set(name, value)
+            key = name.casefold()
+            written[key] = (written[key][0] if key in written else name, value)
 
     def has(self, name: str) -> bool:
         return name.casefold() in self._properties
