@@ -280,7 +280,7 @@ def test_a_disk_added_later_is_not_in_the_replicated_set() -> None:
             """$end = Get-VMReplication -VM $vm
     @($end.ReplicatedDisks).Count
     @($end.ExcludedDisks).Count
-    [long](Get-VHD -Path @($end.ExcludedDisks)[0].Path).Size"""
+    [long](Get-VHD -Path (@($end.ExcludedDisks)[0].Path)).Size"""
         ),
     )
     assert shown == [1, 1, 10 * 2**30]
