@@ -10,11 +10,14 @@ import json
 
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_devices
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import FAILED, failure
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import AuthorizationEntry, Rights
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Disk
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, SplitBrainRisk
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.fencing import prove_fenced
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Connection,
     Heartbeat,
@@ -115,6 +118,54 @@ def test_a_vm_whose_storage_is_gone_is_inaccessible(bench, trouble):
     for name, value in trouble.items():
         setattr(machine, name, value)
     assert bench.read().production.vms[0].connection is Connection.INACCESSIBLE
+
+
+def _unreadable(monkeypatch, machine, kind=FAILED):
+    """Its files cannot be opened: the host lists it, and refuses whoever asks for more."""
+    shown = cmdlets_devices.machines
+
+    def machines(bound):
+        for one in shown(bound):
+            yield failure(bound, kind, "not_accessible", vm=machine.name) if one is machine else one
+
+    monkeypatch.setattr(cmdlets_devices, "machines", machines)
+
+
+@pytest.mark.parametrize("is_replica", [False, True])
+def test_one_vm_that_cannot_be_read_hides_no_other(bench, monkeypatch, is_replica):
+    machine, other = bench.protect(), bench.protect("posta")
+    stamped(machine, fenced=RUN)
+    sick = bench.replica_of(machine) if is_replica else machine
+    _unreadable(monkeypatch, sick)
+    site = bench.read()
+    end = site.replica if is_replica else site.production
+    assert sorted(vm.id for vm in site.production.vms) == sorted([machine.key, other.key])
+    assert sorted(vm.id for vm in site.replica.vms) == sorted(f"replica:{one.key}" for one in (machine, other))
+    found = bench.vm(f"replica:{machine.key}" if is_replica else machine.key)
+    assert found.connection is Connection.INACCESSIBLE
+    assert found.points == ()
+    assert bool(found.stamps) is not is_replica
+    assert [one.connection for one in end.vms if one.name == "posta"] == [Connection.CONNECTED]
+    told = [note for note in end.notes if "was not accessible" in note]
+    assert told
+    assert all(end.concerns[note] == found.id for note in told)
+    assert not [
+        note for note in (*site.production.notes, *site.replica.notes) if "configuration is not replicated" in note
+    ]
+
+
+def test_a_vm_that_cannot_be_read_proves_no_fence(bench, monkeypatch):
+    machine = bench.protect()
+    _unreadable(monkeypatch, machine)
+    site = bench.read()
+    with pytest.raises(SplitBrainRisk):
+        prove_fenced(resolve(site, vm="gestionale"), site.production, site.production.hosts[0])
+
+
+def test_rights_that_are_missing_for_one_vm_are_still_missing_rights(bench, monkeypatch):
+    _unreadable(monkeypatch, bench.protect(), ("AccessDenied", "PermissionDenied"))
+    with pytest.raises(BadInput, match="Hyper-V Administrators"):
+        bench.read()
 
 
 # --- recovery points --------------------------------------------------------------------------------------------------
@@ -295,7 +346,7 @@ def test_an_account_without_rights_is_never_a_host_without_vms(bench):
 def test_an_account_that_sees_nothing_is_refused_by_the_core(bench):
     bench.protect()
     bench.fleet.hosts[A].rights["administrator"] = Rights.UNSEEN
-    with pytest.raises(BadInput, match="0 VMs.*Next: make .* a member of the host's group Hyper-V Administrators"):
+    with pytest.raises(BadInput, match=r"0 VMs.*Next: make .* a member of the host's group Hyper-V Administrators"):
         resolve(bench.read(), vm="gestionale")
 
 

@@ -55,6 +55,8 @@ def findings(here: Survey, there: Survey | None, mine: EndpointSpec, other: Endp
         if sheet.is_clustered:
             words = "is a role of a failover cluster, which moves and starts it by itself: it is not acted on"
             found.setdefault(f"{sheet.name} {words}", sheet.id)
+        if sheet.unread:
+            found.setdefault(f"{sheet.name}: {here.name} does not show all of it: {sheet.unread}", sheet.id)
     return found
 
 
@@ -157,7 +159,7 @@ def _relation(
         found.append("it has an extended replica as well, which is not looked after here")
     if relation.is_primary:
         found += _disks(sheet, relation)
-        if counterpart is not None and not is_held:
+        if counterpart is not None and not is_held and not (sheet.unread or counterpart.unread):
             found += _drift(sheet, counterpart)
             found += _switches(sheet, counterpart, there, other)
         if there is not None and counterpart is None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
+    Connection,
     Guest,
     Heartbeat,
     Nic,
@@ -62,7 +63,8 @@ def to_vm(sheet: Sheet, *, vm_id: str, host: str, names: tuple[str, ...], offset
         name=sheet.name,
         host=host,
         power=power,
-        connection=wire.to_connection(sheet.state, sheet.status),
+        # What was not read proves nothing: least of all a VM without NICs
+        connection=Connection.INACCESSIBLE if sheet.unread else wire.to_connection(sheet.state, sheet.status),
         nics=tuple(
             Nic(
                 key=nic.id,

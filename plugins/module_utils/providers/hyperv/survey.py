@@ -99,6 +99,7 @@ class Sheet:
     points: tuple[Point, ...] = ()  # oldest first
     relation: Relation | None = None
     read_at_s: float = 0.0  # the host's own clock
+    unread: str = ""  # why the host showed no more of it than its list of VMs holds
 
     @property
     def power(self) -> Power:
@@ -244,8 +245,9 @@ def to_sheet(row: Row, *, read_at_s: float) -> Sheet:
         nics=tuple(_adapter(nic) for nic in wire.rows(row.get("nics"))),
         disks=disks,
         points=_points(row),
-        relation=_relation(relation) if isinstance(relation, dict) and relation else None,
+        relation=_relation(relation) if isinstance(relation, dict) and relation.get("mode", "None") != "None" else None,
         read_at_s=read_at_s,
+        unread=" ".join(str(row.get("unread") or "").split()),
     )
 
 

@@ -160,14 +160,6 @@ Get-DrSheet -vm $vm
 LISTED = """\
 function Get-DrListed {
     param($vm, $why)
-    $relation = $null
-    if ([string]$vm.ReplicationMode -ne 'None') {
-        $relation = [pscustomobject]@{
-            mode = [string]$vm.ReplicationMode
-            state = [string]$vm.ReplicationState
-            health = [string]$vm.ReplicationHealth
-        }
-    }
     [pscustomobject]@{
         id = [string]$vm.Id
         name = [string]$vm.Name
@@ -179,7 +171,11 @@ function Get-DrListed {
         memory = [long]$vm.MemoryStartup
         memory_assigned = [long]$vm.MemoryAssigned
         path = [string]$vm.Path
-        relation = $relation
+        relation = [pscustomobject]@{
+            mode = [string]$vm.ReplicationMode
+            state = [string]$vm.ReplicationState
+            health = [string]$vm.ReplicationHealth
+        }
         unread = $why
     }
 }
