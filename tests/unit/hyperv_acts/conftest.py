@@ -188,8 +188,8 @@ class Bench:
         self.wires = {host: InProcess(self, host) for host in (A, B)}
         self.worlds_clock = WorldsClock(self.fleet)
         self.ends = Ends(
-            production=self._client(A),
-            replica=self._client(B),
+            production=self.client(A),
+            replica=self.client(B),
             spec=SiteSpec(
                 name="luca",
                 provider="hyperv",
@@ -199,7 +199,7 @@ class Bench:
         )
         self.was = self.shape()
 
-    def _client(self, host: str) -> Client:
+    def client(self, host: str) -> Client:
         spec = EndpointSpec(api_host=host, node=host, api_user="x", api_password="pa55-of-nobody")
         return Client(spec, clock=self.worlds_clock, progress=lambda words: None, transport=self.wires[host])
 
@@ -342,5 +342,9 @@ def make_bench() -> Iterator[t.Callable[..., Bench]]:
 
     yield make
     for one in made:
-        assert one.fleet.mishaps == []
-        assert list(one.world.violations) == []
+        assert_unharmed(one)
+
+
+def assert_unharmed(bench: Bench) -> None:
+    assert bench.fleet.mishaps == []
+    assert list(bench.world.violations) == []

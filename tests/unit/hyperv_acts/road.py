@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import threading
 import typing as t
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine as TwinMachine
+from ansible_collections.ferragosto.dr.extensions.twin.world.clock import TurnedClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, HostState
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
@@ -33,7 +36,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
     survey,
 )
 
-from .conftest import RUN, A, B, Bench, Killed, Memory, acted
+from .conftest import RUN, A, B, Bench, Killed, Memory, acted, assert_unharmed
 
 Failing = t.Callable[[int], None]
 
@@ -190,6 +193,24 @@ class Road:
                 guard=lambda: None,
             )
         )
+
+
+def told_again(road: Road) -> Iterator[Road]:
+    """Yield a road of its own that has come as far as this one, for a test that may do with it what it likes.
+
+    Getting there takes longer than most tests do after.
+    """
+    world, ends, lock = road.bench.world, road.bench.ends, threading.RLock()
+    anew: dict[int, t.Any] = {
+        id(world.lock): lock,
+        id(world.changed): threading.Condition(lock),
+        id(world.clock): TurnedClock(world.clock.now_s()),
+        id(ends): ends,
+    }
+    own = copy.deepcopy(road, anew)
+    own.bench.ends = replace(ends, production=own.bench.client(A), replica=own.bench.client(B))
+    yield own
+    assert_unharmed(own.bench)
 
 
 def _vm(sheet: survey.Sheet, other: survey.Sheet | None, host: str) -> Vm:

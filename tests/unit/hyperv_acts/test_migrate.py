@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,7 +19,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import migrate, notes
 
 from .conftest import LAN, RUN, A, B, Bench, Fault, Killed
-from .road import Road
+from .road import Road, told_again
 
 HOME = [
     "stamp as migrating",
@@ -44,15 +44,20 @@ ONCE = {
 }
 
 
-@pytest.fixture
-def road(bench: Bench) -> Road:
-    """B serves, and replicates to A."""
-    road = Road(bench)
+@pytest.fixture(scope="module")
+def reversed_road() -> Road:
+    road = Road(Bench())
     road.reverse()
     road.log.intents.clear()
-    bench.wait(60)
-    bench.forget_calls()
+    road.bench.wait(60)
+    road.bench.forget_calls()
     return road
+
+
+@pytest.fixture
+def road(reversed_road: Road) -> Iterator[Road]:
+    """B serves, and replicates to A."""
+    yield from told_again(reversed_road)
 
 
 def _is_home(road: Road) -> None:

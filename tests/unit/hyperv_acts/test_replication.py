@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,7 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 
 from .conftest import RUN, A, B, Bench, Fault, Killed
-from .road import Road
+from .road import Road, told_again
 
 TURN = [
     "make the original a replica",
@@ -45,9 +45,14 @@ CHANGING = {
 }
 
 
+@pytest.fixture(scope="module")
+def promoted_road() -> Road:
+    return Road(Bench())
+
+
 @pytest.fixture
-def road(bench: Bench) -> Road:
-    return Road(bench)
+def road(promoted_road: Road) -> Iterator[Road]:
+    yield from told_again(promoted_road)
 
 
 @pytest.mark.parametrize("authentication", ["Certificate", "Kerberos"])
