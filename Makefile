@@ -39,7 +39,7 @@ setup: $(SET_UP)  ## make the virtual environment, the collection's link and the
 	@$(PY) tools/get_simulators.py
 
 .PHONY: demo
-demo: $(SET_UP)  ## play the 15 August story [PROVIDER=proxmox|vsphere]
+demo: $(SET_UP)  ## play the 15 August story [PROVIDER=proxmox|vsphere|hyperv]
 	@$(if $(filter vsphere,$(PROVIDER)),$(WITH_SIMULATORS);) \
 	$(PY) -m ansible_collections.ferragosto.dr.extensions.twin.demo --provider $(PROVIDER)
 
