@@ -158,6 +158,24 @@ def test_nothing_that_names_a_customer_is_in_a_masked_transcript(bench):
             assert not re.search(rf"(?<![A-Za-z]){re.escape(word)}", text), word
 
 
+def test_a_short_name_is_hidden_in_a_sentence_and_no_word_is_torn(bench):
+    bench.protect("Er")
+    text = json.dumps([one.get("data") for one in answers(bodies(bench)[0], "look at the guest")])
+
+    assert "'Er'" not in text
+    assert "started successfully. (Virtual machine ID 0000" in text
+
+
+def test_an_error_of_ours_names_neither_host_nor_account(bench):
+    bench.says(A, api_user="anna.rossi")
+    bench.fleet.host_lost(A)
+
+    first, dummy = bodies(bench)
+
+    assert "refuses" in first["error"]
+    assert not any(word in first["error"] for word in (A, "anna"))
+
+
 def test_a_stand_in_is_the_same_wherever_its_value_stands(bench):
     first, second = bodies(bench)
     here, there = (answers(body, "read the host")[0]["data"] for body in (first, second))

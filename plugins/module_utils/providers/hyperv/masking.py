@@ -18,16 +18,19 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import En
 Row: t.TypeAlias = "dict[str, t.Any]"
 # Fields whose words are Windows' own; every other string is somebody's.
 KEPT = frozenset(
-    """script sha256 format provider end now at last_at applied_at since state status heartbeat autostart type mode
+    """script sha256 format provider end state status heartbeat autostart type mode
     health authentication category call http_rule https_rule open_rules windows powershell culture ui_culture system code""".split()
 )
 # Free text of Windows', in which names of this site may stand.
 TOLD = frozenset("message text details unread said error".split())
 _GUID = re.compile(r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|(?i:\b(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{1,4}\b)")
-_NUMBER = re.compile(r"(?:0x[0-9A-Fa-f]+|-?\d+)?")  # nothing at all is no secret either
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)?")
+_NUMBER = re.compile(
+    r"0x[0-9A-Fa-f]+|-?\d+"
+)  # of an event's data, a stop code; elsewhere digits may be an address or a name
 _ERROR_ID = re.compile(r"[A-Za-z_]\w*(?:,[\w.-]+)?|ferragosto\.dr\.\w+")
-_SHORTEST = 3  # a shorter name is also a part of words
+_SHORTEST = 3  # a name so short is also a part of words
 _SECRETS = ("api_password", "api_token_secret")
 HIDDEN = "<secret>"
 
@@ -38,7 +41,7 @@ class Mask:
     def __init__(self) -> None:
         self._stand_ins: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
-        self._plain: dict[str, str] = {}  # for free text
+        self._plain: dict[str, str] = {}  # in lower case, for free text
 
     def learn(self, answers: Iterable[Mapping[str, t.Any]]) -> None:
         for answer in answers:
@@ -57,8 +60,8 @@ class Mask:
             number = self._counts[kind] = self._counts.get(kind, 0) + 1
             stand_in = f"00000000-0000-0000-0000-{number:012x}" if kind == "guid" else f"{kind}-{number}"
             self._stand_ins[key] = stand_in
-            if kind != "guid" and len(value) >= _SHORTEST:
-                self._plain[value] = stand_in
+            if kind != "guid":
+                self._plain[value.lower()] = stand_in
         return self._stand_ins[key]
 
     def masked(self, value: t.Any, field: str = "") -> t.Any:
@@ -68,7 +71,9 @@ class Mask:
             return {key: one if key == "scripts" else self.masked(one, str(key)) for key, one in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.masked(one, field) for one in value]
-        if not isinstance(value, str) or field in KEPT or _NUMBER.fullmatch(value):
+        if not isinstance(value, str) or not value or field in KEPT or _INSTANT.fullmatch(value):
+            return value
+        if field == "data" and _NUMBER.fullmatch(value) and value.lower() not in self._plain:
             return value
         if field in TOLD:
             return self._told(value)
@@ -88,9 +93,15 @@ class Mask:
         shown = _GUID.sub(lambda found: self.hide(found[0], "guid"), value)
         return shown if re.fullmatch(r"(?:Microsoft:)?[\\{}:]*", rest) else self.hide(value, field or "value")
 
+    def _names(self) -> re.Pattern[str]:
+        """All values seen, the longest first; a short one only where it is a word of its own."""
+        longest_first = sorted(self._plain, key=len, reverse=True)
+        parts = (re.escape(one) if len(one) > _SHORTEST else rf"(?<!\w){re.escape(one)}(?!\w)" for one in longest_first)
+        return re.compile("|".join(parts), re.IGNORECASE)
+
     def _told(self, text: str) -> str:
-        for plain in sorted(self._plain, key=len, reverse=True):
-            text = re.sub(re.escape(plain), self._plain[plain], text, flags=re.IGNORECASE)
+        if self._plain:
+            text = self._names().sub(lambda found: self._plain.get(found[0].lower(), HIDDEN), text)
         text = _GUID.sub(lambda found: self.hide(found[0], "guid"), text)
         return _ADDRESS.sub(lambda found: self.hide(found[0], "address"), text)
 

@@ -66,8 +66,7 @@ class HypervRecorder(TwoEnds[Client]):
         for tape in tapes:
             mask.learn(tape.answers)
         for (name, client), tape in zip(ends, tapes, strict=True):
-            mask.hide(self.name, "site")
-            mask.hide(client.spec.api_host, "host")
+            _hide(mask, self.name, client.spec)
             body: Row = {
                 "format": FORMAT,
                 "provider": "hyperv",
@@ -93,6 +92,18 @@ class HypervRecorder(TwoEnds[Client]):
         except DrError as fault:  # the host fell silent, or let nobody in: what was recorded before stays
             tape.error = str(fault)
         return tape
+
+
+def _hide(mask: Mask, site: str, spec: EndpointSpec) -> None:
+    """Know what an error of ours may say of an endpoint."""
+    mask.hide(site, "site")
+    for kind, value in (
+        ("host", spec.api_host),
+        ("host", spec.node),
+        ("user", spec.api_user),
+        ("host", spec.replica_server),
+    ):
+        mask.hide(value or "", kind)
 
 
 class Tape:
