@@ -171,6 +171,14 @@ def test_rights_that_are_missing_for_one_vm_are_still_missing_rights(bench, monk
 # --- recovery points --------------------------------------------------------------------------------------------------
 
 
+def test_an_original_that_a_person_made_a_replica_stays_the_original_while_the_other_is_failed_over(bench):
+    machine = bench.protect()
+    bench.replica_of(machine).endpoint.state = "FailedOver"
+    machine.endpoint.mode, machine.endpoint.state = "Replica", "WaitingForInitialReplication"
+    site = bench.read()
+    assert [end.vms[0].id for end in site.endpoints()] == [machine.key, f"replica:{machine.key}"]
+
+
 def test_a_replica_at_rest_shows_its_points_of_every_type_and_the_newest_data(bench):
     machine = bench.protect()
     replica = bench.replica_of(machine)

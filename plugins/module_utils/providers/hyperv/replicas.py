@@ -42,7 +42,18 @@ def is_line(sheet: Sheet, other: Sheet | None) -> bool:
         return mine
     if stamps.FENCED in sheet.stamps:
         return False  # its promoted counterpart is on a host that does not answer
+    if _is_failed_over_replica(other) and sheet.replication_state not in FAILED_OVER:
+        return False  # made a replica by a person (-AsReplica), on the way to a reversal
     return sheet.relation is not None and sheet.relation.is_replica
+
+
+def _is_failed_over_replica(other: Sheet | None) -> bool:
+    return (
+        other is not None
+        and other.relation is not None
+        and other.relation.is_replica
+        and other.replication_state in FAILED_OVER
+    )
 
 
 def id_of(sheet: Sheet, other: Sheet | None) -> str:
