@@ -20,7 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     StepFailed,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import predict_steps
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, replication
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, preflight_acts, replication
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 
 from .conftest import RUN, A, B, Bench, Fault, Killed
@@ -242,6 +242,15 @@ def test_what_would_fail_half_way_is_refused_before_the_first_step(
     assert why in refused.value.why
     assert cure in refused.value.next
     assert before is None or road.states() == before
+
+
+def test_a_rule_that_is_off_refuses_nothing_where_the_host_can_be_reached(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule of the customer's own, or a group policy, lets replication in."""
+    read = preflight_acts.receiver
+    monkeypatch.setattr(preflight_acts, "receiver", lambda client: replace(read(client), open_rules=()))
+    assert road.reverse() == TURN
 
 
 @pytest.mark.parametrize("entry", ["*", "*.luca.lan", "hv2.luca.lan", "HV2.luca.lan"])

@@ -115,7 +115,10 @@ def terms(
             f" -ReplicaStorageLocation <path> -TrustGroup <name>, {AGAIN}",
         )
     thumbprint = _thumbprint(legs, source, sending, what) if kind == CERTIFICATE else ""
-    _try(source, server, shown.https_port if kind == CERTIFICATE else shown.http_port, thumbprint, what)
+    port = shown.https_port if kind == CERTIFICATE else shown.http_port
+    fault = _try(source, server, port, thumbprint)
+    if fault is not None:
+        raise _unreachable(shown, source, target, server=server, port=port, kind=kind, what=what, fault=fault)
     return Terms(server=server, thumbprint=thumbprint, entry="" if entry == ANYBODY else entry)
 
 
@@ -174,12 +177,6 @@ def _require_server(shown: Receiver, target: Machine, kind: str, what: str) -> N
             why=f"as a replica server {host} takes {shown.authentication or 'nothing'}, the VM replicates with {kind}",
             next=f"on {host}: Set-VMReplicationServer -AllowedAuthenticationType CertificateAndKerberos, {AGAIN}",
         )
-    if shown.is_firewall_read and LISTENERS[kind] not in shown.open_rules:
-        raise Refused(
-            what=what,
-            why=f"the firewall of {host} is closed for replication ({LISTENERS[kind]})",
-            next=f"on {host}: Enable-NetFirewallRule -Name {LISTENERS[kind]}, {AGAIN}",
-        )
 
 
 def _thumbprint(legs: Legs, source: Machine, sending: Receiver, what: str) -> str:
@@ -195,18 +192,41 @@ def _thumbprint(legs: Legs, source: Machine, sending: Receiver, what: str) -> st
     )
 
 
-def _try(source: Machine, server: str, port: int, thumbprint: str, what: str) -> None:
+def _try(source: Machine, server: str, port: int, thumbprint: str) -> ProviderFault | None:
     try:
         source.client.run(
             scripts.TRY_CONNECTION, within_s=TRY_WITHIN_S, server=server, port=port, thumbprint=thumbprint
         )
     except ProviderFault as fault:
-        raise Refused(
+        return fault
+    return None
+
+
+def _unreachable(
+    shown: Receiver,
+    source: Machine,
+    target: Machine,
+    *,
+    server: str,
+    port: int,
+    kind: str,
+    what: str,
+    fault: ProviderFault,
+) -> Refused:
+    """Say why a host cannot be replicated to. A rule that is off does by itself no harm: another one may let replication in."""
+    why = f"{source.host} cannot replicate to {server} now: {fault.why}"
+    if shown.is_firewall_read and LISTENERS[kind] not in shown.open_rules:
+        return Refused(
             what=what,
-            why=f"{source.host} cannot replicate to {server} now: {fault.why}",
-            next=f"on {source.host}: Test-VMReplicationConnection -ReplicaServerName {server} -ReplicaServerPort {port}"
-            f" -AuthenticationType {CERTIFICATE if thumbprint else KERBEROS} says why; then run the same command again",
-        ) from fault
+            why=f"{why}; the firewall of {target.host} is closed for replication ({LISTENERS[kind]})",
+            next=f"on {target.host}: Enable-NetFirewallRule -Name {LISTENERS[kind]}, {AGAIN}",
+        )
+    return Refused(
+        what=what,
+        why=why,
+        next=f"on {source.host}: Test-VMReplicationConnection -ReplicaServerName {server} -ReplicaServerPort {port}"
+        f" -AuthenticationType {kind} says why; {AGAIN}",
+    )
 
 
 def _is_address(name: str) -> bool:
