@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_devices
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import FAILED, failure
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import FAILED, failure, machines
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import AuthorizationEntry, Rights
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Disk
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState
@@ -122,13 +122,12 @@ def test_a_vm_whose_storage_is_gone_is_inaccessible(bench, trouble):
 
 def _unreadable(monkeypatch, machine, kind=FAILED):
     """Its files cannot be opened: the host lists it, and refuses whoever asks for more."""
-    shown = cmdlets_devices.machines
 
-    def machines(bound):
-        for one in shown(bound):
+    def readable(bound):
+        for one in machines(bound):
             yield failure(bound, kind, "not_accessible", vm=machine.name) if one is machine else one
 
-    monkeypatch.setattr(cmdlets_devices, "machines", machines)
+    monkeypatch.setattr(cmdlets_devices, "machines", readable)
 
 
 @pytest.mark.parametrize("is_replica", [False, True])

@@ -15,6 +15,7 @@ import pytest
 from requests.exceptions import RequestException
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, ProviderFault
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import client as client_module
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import events, faults, wire
@@ -183,7 +184,7 @@ class Still:
 
 
 def client(**words):
-    said = []
+    said: list[str] = []
     made = Client(SPEC, clock=Still(), progress=said.append, transport=Canned(**words))
     return made, said
 
@@ -210,12 +211,11 @@ def test_an_answer_may_come_among_other_words_and_broken_into_lines(width):
 
 
 def test_a_log_that_is_closed_to_the_account_is_told():
-    from types import SimpleNamespace
-
     made, said = client()
-    events.say_unread(made, SimpleNamespace(name="web"), {"unread": "Access is denied"})
+    vm = Vm(id="x", handle="x", name="web", host="hv1.luca.lan", power=Power.ON)
+    events.say_unread(made, vm, {"unread": "Access is denied"})
     assert "Event Log Readers" in said[0]
-    events.say_unread(made, SimpleNamespace(name="web"), {"unread": ""})
+    events.say_unread(made, vm, {"unread": ""})
     assert len(said) == 1
 
 
