@@ -20,8 +20,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import (
+    points,
     power,
-    preflight,
     preflight_acts,
     wire,
 )
@@ -84,7 +84,7 @@ def start_test(
     )
     if network:
         yield _name_switch(machine, network)
-    yield _start(machine, preflight.snapshot_of(point.id) if point is not None else "")
+    yield _start(machine, points.snapshot_of(point.id) if point is not None else "")
     made = test_vm(machine)
     if not made.id:
         return  # only foreseen: the test VM has no id yet

@@ -20,11 +20,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.points import NEWEST, POINT, snapshot_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import failover as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Adapter, Sheet
 
-NEWEST = "newest"  # the point that is no snapshot: all that has arrived
-POINT = "point:"
 # States of a replica that a failover starts from. "Error" is none of them: resynchronise, or remove the replication.
 PROMOTABLE = ("Replicating", "Resynchronizing", "Suspended", "WaitingForUpdateCompletion")
 BEGUN = "FailedOverWaitingCompletion"
@@ -119,11 +118,6 @@ def as_way(found: Preflight, ends: Ends) -> Way:
         is_possible=True,
         reason=f"Hyper-V fails its replica over on {ends.away}; original and recovery points stay as they are",
     )
-
-
-def snapshot_of(point_id: str) -> str:
-    """Return the snapshot's id of a point; "" for the newest, which is none."""
-    return point_id.removeprefix(POINT) if point_id.startswith(POINT) else ""
 
 
 # --- what speaks against it ------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, GuestOutcome
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, power, preflight
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, points, power, preflight
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
     AGAIN,
     Change,
@@ -168,7 +168,7 @@ class Promotion:
 
     def _fail_over(self) -> Step:
         script = scripts.FAIL_OVER
-        snapshot = preflight.snapshot_of(self.point.id)
+        snapshot = points.snapshot_of(self.point.id)
 
         def is_done(sheet: Sheet) -> bool:
             return self.is_past(sheet) or (self._is_claimed(sheet) and sheet.replication_state in (BEGUN, COMPLETED))
