@@ -18,7 +18,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pa
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, legs, power
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, legs, power, turning
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Change, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
@@ -54,7 +54,7 @@ def undo_promotion(ends: Ends, pair: Pair, former: Former, *, run_id: str) -> It
             next=f"set the NICs of {machine.target} as they were (Settings), {AGAIN}",
         )
     if other is not None and not _was_suspended(other, kept, is_ours):
-        yield resume_step(original)
+        yield turning.resume(original, machine)
     if is_ours:
         yield forget_step(machine, kept, name="take the stamps off")
 
@@ -98,25 +98,6 @@ def complete_step(machine: Machine) -> Step:
         is_done=lambda sheet: sheet.replication_state != legs.WAITING_COMPLETION,
         act=lambda: machine.act(scripts.COMPLETE, within_s=legs.ACT_WITHIN_S),
         next=f"run `Complete-VMFailover` for {machine.target} by hand, {AGAIN}",
-    )
-
-
-def resume_step(machine: Machine) -> Step:
-    """Return the step that lets the original replicate again, where its replication halted while the replica was failed over."""
-
-    def is_done(sheet: Sheet) -> bool:
-        return sheet.mode != legs.PRIMARY or sheet.replication_state not in legs.HALTED
-
-    def act() -> None:
-        must_compare = machine.last().replication_state in legs.RESYNCHRONIZE
-        machine.act(scripts.RESUME, within_s=legs.ACT_WITHIN_S, resynchronize=must_compare)
-
-    return machine.step(
-        "resume its replication",
-        calls=scripts.RESUME.calls(machine.host, id=machine.guid, resynchronize=None),
-        is_done=is_done,
-        act=act,
-        next=f"resume the replication of {machine.target} in Hyper-V Manager (is the replica's host reachable?), {AGAIN}",
     )
 
 

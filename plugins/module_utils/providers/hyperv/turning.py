@@ -57,7 +57,7 @@ def resume(machine: Machine, peer: Machine, *, only: frozenset[str] = HALTED) ->
 
     return machine.step(
         "resume the replication",
-        calls=scripts.RESUME.calls(machine.host, id=machine.guid, resynchronize=True),
+        calls=scripts.RESUME.calls(machine.host, id=machine.guid),
         is_done=lambda sheet: sheet.replication_state not in only,
         act=act,
         next=f"{BY_HAND}, then Resume-VMReplication -Resynchronize on {machine.host}, {AGAIN}",

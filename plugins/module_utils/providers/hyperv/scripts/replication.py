@@ -96,7 +96,7 @@ else {
     Resume-VMReplication -VM $vm
 }
 """,
-    "Resume-VMReplication -VM $p.id -Resynchronize:$p.resynchronize",
+    "Resume-VMReplication -VM $p.id (-Resynchronize, where its state asks for it)",
 )
 
 PREPARE = _act(
