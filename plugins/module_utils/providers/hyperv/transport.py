@@ -12,6 +12,7 @@ had no effect (NotSent), and whatever failed afterwards may have had it (Cut).
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import ssl
 import typing as t
@@ -30,6 +31,7 @@ CHUNK_BYTES = 200_000  # in base64 within the 500 kB that a host takes in one en
 CODE_PAGE = 65001
 IDLE_TIMEOUT = "PT600S"  # a killed controller's shell goes away by itself then, instead of after two hours
 QUOTA = 0x803381A6
+PIPE_CLOSED = 0x800700E8  # ERROR_NO_DATA
 MOST_OUTPUT_BYTES = 64 * 2**20
 GO_AGAIN_S = 0.3
 
@@ -116,13 +118,13 @@ class WinrmTransport:
             wire, shell = self._open()
             process = wire.run_command(shell, command, arguments, console_mode_stdin=False, skip_cmd_shell=True)
             for chunk in chunks[:-1]:
-                wire.send_command_input(shell, process, chunk)
+                _send(wire, shell, process, chunk)
         except sdk.FAILURES as cause:
             self._end(process, cause)
             raise NotSent(cause) from cause
         cut: Exception | None = None
         try:
-            wire.send_command_input(shell, process, chunks[-1], end=True)
+            _send(wire, shell, process, chunks[-1], end=True)
             return self._receive(wire, shell, process, deadline_s, within_s)
         except (*sdk.FAILURES, Expired) as cause:
             cut = cause
@@ -139,11 +141,17 @@ class WinrmTransport:
 
     def _receive(self, wire: t.Any, shell: str, process: str, deadline_s: float, within_s: float) -> Output:
         stdout, stderr = bytearray(), bytearray()
+        usual_s = wire.operation_timeout_sec
         while True:
+            # The host holds a Receive for as long as this says: no longer than there is time left
+            left_s = deadline_s - self._clock.now_s()
+            wire.operation_timeout_sec = max(1, min(usual_s, math.ceil(left_s)))
             try:
                 out, err, code, is_done = wire.get_command_output_raw(shell, process)
             except sdk.OperationTimeout:
                 out, err, code, is_done = b"", b"", -1, False
+            finally:
+                wire.operation_timeout_sec = usual_s
             stdout += out
             stderr += err
             if is_done:
@@ -212,8 +220,9 @@ class WinrmTransport:
             "transport": "ssl" if spec.winrm_transport == "basic" else spec.winrm_transport,
             "username": spec.api_user,
             "password": spec.api_password if spec.winrm_transport != "kerberos" else None,
-            "cert_pem": spec.winrm_cert_path,
-            "cert_key_pem": spec.winrm_key_path,
+            # pywinrm takes a certificate for the way to log in, whatever other way is named
+            "cert_pem": spec.winrm_cert_path if spec.winrm_transport == "certificate" else None,
+            "cert_key_pem": spec.winrm_key_path if spec.winrm_transport == "certificate" else None,
             "ca_trust_path": None,
             "server_cert_validation": "validate" if spec.validate_certs and not spec.tls_fingerprint else "ignore",
             "kerberos_hostname_override": spec.winrm_kerberos_host,
@@ -275,6 +284,15 @@ def is_deaf(failure: BaseException) -> bool:
 
 def is_quota(failure: BaseException) -> bool:
     return isinstance(failure, sdk.WSManFaultError) and QUOTA in (failure.wmierror_code, failure.wsman_fault_code)
+
+
+def _send(wire: t.Any, shell: str, process: str, chunk: bytes, *, end: bool = False) -> None:
+    """Send input. A process that has ended before it read any takes none; what it said of that is still to be fetched."""
+    try:
+        wire.send_command_input(shell, process, chunk, end=end)
+    except sdk.WSManFaultError as fault:
+        if PIPE_CLOSED not in (fault.wmierror_code, fault.wsman_fault_code):
+            raise
 
 
 def _may_go_again(cause: Exception, *, was_warm: bool) -> bool:
