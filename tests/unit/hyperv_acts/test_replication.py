@@ -20,7 +20,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     StepFailed,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import predict_steps
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, preflight_acts, replication
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import (
+    notes,
+    preflight_acts,
+    replication,
+    survey,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 
 from .conftest import RUN, A, B, Bench, Fault, Killed
@@ -242,6 +247,18 @@ def test_what_would_fail_half_way_is_refused_before_the_first_step(
     assert why in refused.value.why
     assert cure in refused.value.next
     assert before is None or road.states() == before
+
+
+def test_a_copy_with_a_replica_of_its_own_elsewhere_is_not_reversed(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A VM has one replica: with an extended one at a third host, Hyper-V has no place for the way home."""
+    read = survey._relation
+    monkeypatch.setattr(survey, "_relation", lambda row: replace(read(row), has_extended=True))
+    before = road.states()
+    with pytest.raises(Refused, match="extended"):
+        road.reverse()
+    assert road.states() == before
 
 
 def test_a_rule_that_is_off_refuses_nothing_where_the_host_can_be_reached(

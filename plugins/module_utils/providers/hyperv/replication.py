@@ -235,6 +235,15 @@ class _Change:
                 why=f"{line.target} is not failed over ({shown.replication_state})",
                 next="continue or undo the run that promotes it first",
             )
+        # J. Savill, Mastering Windows Server 2016 Hyper-V; unverified on Windows
+        for machine, sheet in ((line, shown), (other, there)):
+            if sheet.relation is not None and sheet.relation.has_extended:
+                raise Refused(
+                    what=self.what,
+                    why=f"{machine.target} has an extended replica at a third host, and a VM has one replica only",
+                    next=f"remove the extended replication on {machine.host} (Hyper-V Manager), {AGAIN}; or stay, with that"
+                    " one as its protection",
+                )
         is_planned = there.replication_state == PREPARED  # of a move that was cut off: the last log has arrived here
         if there.mode != REPLICA:
             both.refuse_running(other, there, self.what)
