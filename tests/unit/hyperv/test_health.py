@@ -230,6 +230,17 @@ def test_a_crash_while_it_is_waited_for_ends_the_wait(bench, skew_s):
     assert "0xD1" in found.evidence
 
 
+def test_a_crash_is_seen_behind_the_many_of_another_vm(bench):
+    """The log is the host's: what comes back after a power loss and crashes again and again fills it."""
+    machine, loud = bench.protect(), bench.protect("loud")
+    since_s = bench.fleet.now_s()
+    bench.fleet.sleep(2)
+    crash(bench, machine)
+    for number in range(400):
+        bench.fleet.events.crash(loud, at_s=bench.fleet.now_s() + number / 100)
+    assert wait(bench, machine, since_s=since_s).outcome is GuestOutcome.CRASHED
+
+
 def test_an_old_crash_is_not_held_against_a_new_boot(bench):
     machine = bench.protect(reboots_after_crash_s=1.0)
     crash(bench, machine)

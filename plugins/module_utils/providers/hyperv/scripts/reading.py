@@ -356,7 +356,7 @@ GUEST = Script(
     + EVENTS_OF
     + """\
 $vm = Get-VM -Id $p.id
-$log = Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit 100
+$log = Get-DrEvent -id $p.id -ids $p.ids -since $p.since -limit 1000
 [pscustomobject]@{
     state = [string]$vm.State
     status = @($vm.OperationalStatus | ForEach-Object { [string]$_ })
