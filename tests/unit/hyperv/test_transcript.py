@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 import typing as t
@@ -207,9 +208,13 @@ def test_unmasked_a_transcript_says_all_but_the_endpoints_secrets(bench):
 # --- comparing -------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def comparer() -> compare.Comparer:
+    return compare.Comparer()
+
+
 def compared(*transcripts: dict[str, t.Any]) -> list[compare.Report]:
-    comparer = compare.Comparer()
-    return [comparer.compare(one) for one in transcripts]
+    return [comparer().compare(one) for one in transcripts]
 
 
 @pytest.mark.parametrize("is_masked", [True, False])
