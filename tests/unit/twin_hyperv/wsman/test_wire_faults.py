@@ -130,11 +130,11 @@ def test_a_slow_host_is_slow_at_every_call_or_at_one(tmp_path):
         host.server.faults.add(action="latency", call="Command|Receive", seconds=0.2, count=0)
         begun_s = time.monotonic()
         run(client, shell, "cat")
-        assert 0.4 <= time.monotonic() - begun_s < 3.0
+        assert 0.4 <= time.monotonic() - begun_s < 8.0
     with door(tmp_path, latency_s=0.1) as host:
         begun_s = time.monotonic()
         once(host.winrm(), "whoami")
-        assert 0.4 <= time.monotonic() - begun_s < 3.0
+        assert 0.4 <= time.monotonic() - begun_s < 8.0
 
 
 def test_a_connection_can_be_reset_at_the_door(tmp_path):
@@ -203,7 +203,12 @@ def test_a_process_outlives_its_client_unless_the_lab_wants_otherwise(tmp_path, 
         client = host.winrm(read_timeout_sec=2, operation_timeout_sec=1)
         shell = client.open_shell()
         command = begin(client, shell, "sleep", "1.0")
-        cut = threading.Timer(0.3, host.server.cut)
+
+        def cut_a_waiting_client() -> None:
+            until(lambda: host.server.calls["Receive"] == 1)
+            host.server.cut()
+
+        cut = threading.Thread(target=cut_a_waiting_client)
         cut.start()
         with pytest.raises(LOST):
             client.get_command_output_raw(shell, command)

@@ -172,13 +172,14 @@ def test_output_beyond_the_clients_envelope_comes_in_pieces(tmp_path):
 
 def test_a_process_that_is_silent_lets_the_operation_time_out(tmp_path):
     with door(tmp_path) as host, host.shell(host.winrm(operation_timeout_sec=1)) as (client, shell):
-        command = begin(client, shell, "sleep", "2.5")
+        command = begin(client, shell, "act")  # silent until its input ends
         asked_s = time.monotonic()
         with pytest.raises(WinRMOperationTimeoutError):
             client.get_command_output_raw(shell, command)
-        assert 0.9 < time.monotonic() - asked_s < 3.0
-        assert client.get_command_output(shell, command) == (b"slept", b"", 0)
-        assert host.server.calls["Receive"] == 3
+        assert 0.9 < time.monotonic() - asked_s < 6.0
+        client.send_command_input(shell, command, b"web", end=True)
+        assert client.get_command_output(shell, command) == (b"done web", b"", 0)
+        assert host.server.calls["Receive"] == 2
 
 
 def test_terminating_a_process_ends_it_and_forgets_it(tmp_path):
