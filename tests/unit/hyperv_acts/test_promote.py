@@ -216,6 +216,15 @@ def test_the_sites_network_wins_over_the_originals_switch(make_bench: Make) -> N
     assert bench.replica.adapters[0].switch == "Bubble"
 
 
+def test_an_original_whose_every_cable_was_pulled_by_hand_is_replaced_on_the_network(make_bench: Make) -> None:
+    bench = make_bench(network=LAN, adapters=2)
+    for adapter in bench.original.adapters:
+        adapter.switch = ""
+    bench.fence()
+    bench.promote(newest(bench))
+    assert [card.switch for card in bench.replica.adapters] == [LAN, LAN]
+
+
 @pytest.mark.parametrize(
     ("network", "is_home_dead", "says"),
     [("WAN", False, "no switch 'WAN'"), (None, True, "is not known"), ("lan", False, "no switch 'lan'")],

@@ -174,10 +174,13 @@ def _plan(
 ) -> tuple[dict[str, str], list[str]]:
     """Choose a switch for each adapter, "" for one that was not connected; and say which cannot be chosen."""
     network = ends.end_at(vm.host).network or ""
+    before = [original.switch_of(nic, place, sheet.nics) if original else None for place, nic in enumerate(sheet.nics)]
     serve: dict[str, str] = {}
     missing: dict[str, None] = {}
     for place, nic in enumerate(sheet.nics):
-        was = original.switch_of(nic, place, sheet.nics) if original is not None else None
+        was = before[place]
+        if was == "" and network and not any(before):
+            was = None  # somebody pulled every cable by hand: it is to serve where dr_site says
         wanted = _switch(was, network, switches)
         if wanted is None:
             missing[
