@@ -81,7 +81,7 @@ def test_a_vm_is_shown_by_its_name_whatever_it_holds(bench, name):
 
 
 def test_vms_of_one_name_are_told_apart_by_their_ids(bench):
-    twins = [bench.fleet.add_vm(A, "web", switch=LAN) for _ in range(2)]
+    twins = [bench.fleet.add_vm(A, "web", switch=LAN) for dummy in range(2)]
     assert {vm.id for vm in bench.read().production.vms} == {vm.key for vm in twins}
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every  # noqa: F401 -- registers all
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine as TwinMachine

@@ -59,7 +59,7 @@ def fits(value: object, type_name: str) -> bool:
     if type_name in _RANGES:
         return isinstance(value, int) and _is_whole(value) and type_name == ("long" if _is_long(value) else "int")
     if type_name in _PLAIN:
-        return type(value) is _PLAIN[type_name]
+        return value.__class__ is _PLAIN[type_name]  # a subclass is a type of its own here
     if isinstance(value, EnumValue):
         return value.type_name == type_name
     return isinstance(value, PSObject) and value.is_a(type_name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 import typing as t
 import uuid
@@ -118,7 +119,7 @@ def _scalar(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return number_text(value) if abs(value) == float("inf") or value != value else _round_trip(value)
+            return number_text(value) if not math.isfinite(value) else _round_trip(value)
         case str():
             return _quoted(value)
         case dummy:

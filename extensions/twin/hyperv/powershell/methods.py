@@ -38,7 +38,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     PSObject,
 )
 
-_Method: t.TypeAlias = "Callable[..., object]"
+_Method: t.TypeAlias = Callable[..., object]
 
 
 def call(value: object, name: str, arguments: Sequence[object], zone: HostZone) -> object:

@@ -41,8 +41,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import NOTHING, ScriptBlock
 
-_Source: t.TypeAlias = "Iterator[object] | None"
-_Stage: t.TypeAlias = "Callable[[_Source], Iterator[object]]"
+_Source: t.TypeAlias = t.Union[Iterator[object], None]
+_Stage: t.TypeAlias = Callable[[_Source], Iterator[object]]
 _ACTIONS = ("Continue", "Stop", "SilentlyContinue", "Ignore")
 
 

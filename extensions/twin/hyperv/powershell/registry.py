@@ -18,7 +18,7 @@ _IMPACTS = ("None", "Low", "Medium", "High")
 NON_INTERACTIVE = "Windows PowerShell is in NonInteractive mode. Read and Prompt functionality is not available."
 
 # A generator: what it yields goes down the pipeline, a PowerShellError that it yields is a non-terminating error.
-Run: t.TypeAlias = "Callable[[Bound], Iterator[object]]"
+Run: t.TypeAlias = Callable[["Bound"], Iterator[object]]
 
 
 class Session(t.Protocol):

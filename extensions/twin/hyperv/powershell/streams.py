@@ -21,7 +21,7 @@ _CODE_PAGES = {
     852: "cp852",
     1252: "cp1252",
 }
-_Methods: t.TypeAlias = "Mapping[str, Callable[..., object]]"
+_Methods: t.TypeAlias = Mapping[str, Callable[..., object]]
 
 
 class Encoding:

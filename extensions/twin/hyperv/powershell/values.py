@@ -51,19 +51,22 @@ class ArrayList(list[object]):
     __slots__ = ()
 
 
+_NOTHING_MORE = dt.timedelta(0)  # of summer time
+
+
 class HostZone(dt.tzinfo):
     """The time zone of one host; a datetime in it is of Kind Local."""
 
-    def __init__(self, offset: dt.timedelta = dt.timedelta(0)) -> None:
+    def __init__(self, offset: dt.timedelta = _NOTHING_MORE) -> None:
         self._offset = offset
 
-    def utcoffset(self, when: dt.datetime | None) -> dt.timedelta:
+    def utcoffset(self, dt: object) -> dt.timedelta:
         return self._offset
 
-    def dst(self, when: dt.datetime | None) -> dt.timedelta:
-        return dt.timedelta(0)
+    def dst(self, dt: object) -> dt.timedelta:
+        return _NOTHING_MORE
 
-    def tzname(self, when: dt.datetime | None) -> str:
+    def tzname(self, dt: object) -> str:
         return "Local"
 
     def __deepcopy__(self, memo: object) -> HostZone:

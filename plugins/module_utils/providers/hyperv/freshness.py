@@ -40,9 +40,9 @@ def replication(clients: Iterable[Client], pair: Pair) -> Replication | None:
         return None
     client, _sheet, relation = next((one for one in seen if one[2].is_primary), seen[0])
     offset_s = skew_s(client.clock_offset_s)
-    times = [at_s - skew_s(on.clock_offset_s) for on, _, one in seen if (at_s := one.last_at_s) is not None]
-    states = [f"{one.mode} {one.state}" for _, _, one in seen]
-    health = next((one for _, _, one in seen if one.health in ("Critical", "Warning")), None)
+    times = [at_s - skew_s(on.clock_offset_s) for on, dummy, one in seen if (at_s := one.last_at_s) is not None]
+    states = [f"{one.mode} {one.state}" for dummy, same, one in seen]
+    health = next((one for dummy, same, one in seen if one.health in ("Critical", "Warning")), None)
     told = "; ".join(health.details) or f"health {health.health}" if health is not None else ""
     last_s = max(times, default=None)
     is_enabled = relation.state not in HALTED
@@ -56,7 +56,7 @@ def replication(clients: Iterable[Client], pair: Pair) -> Replication | None:
         last_sync_at_s=last_s,
         last_try_at_s=relation.last_at_s - offset_s if relation.last_at_s is not None else None,
         next_sync_at_s=last_s + relation.frequency_s if last_s is not None and is_enabled and not silent else None,
-        failures=max((one.errors for _, _, one in seen), default=0),
+        failures=max((one.errors for dummy, same, one in seen), default=0),
         error=told if is_enabled or told else f"replication state {relation.state}",
     )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
 
-_Switches: t.TypeAlias = "Mapping[str, str]"
+_Switches: t.TypeAlias = Mapping[str, str]
 _NICS, _AUTOSTART, _SERVE, _HOME = "nics", "autostart", "serve", "home"
 
 

@@ -110,6 +110,7 @@ else:
         CredsspError = CredsspRefusal = ImportError
 
 # All that a call may raise: of requests every exception is an OSError; pywinrm looks for elements with next(), and asserts.
+# Unpacked where they are caught: ansible-test's pylint does not look through the name.
 FAILURES = (
     OSError,
     HTTPException,

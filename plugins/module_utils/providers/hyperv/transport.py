@@ -119,7 +119,7 @@ class WinrmTransport:
             process = wire.run_command(shell, command, arguments, console_mode_stdin=False, skip_cmd_shell=True)
             for chunk in chunks[:-1]:
                 _send(wire, shell, process, chunk)
-        except sdk.FAILURES as cause:
+        except (*sdk.FAILURES,) as cause:
             self._end(process, cause)
             raise NotSent(cause) from cause
         cut: Exception | None = None
@@ -167,7 +167,9 @@ class WinrmTransport:
             return
         try:
             self._protocol.cleanup_command(self._shell, process)
-        except sdk.FAILURES:  # what the process answered counts; a shell that cannot go on shows with its next command
+        except (
+            *sdk.FAILURES,
+        ):  # what the process answered counts; a shell that cannot go on shows with its next command
             return
 
     # --- shell --------------------------------------------------------------------------------------------------------
@@ -196,7 +198,7 @@ class WinrmTransport:
                     self._close_orphans()
             elif shell is not None:
                 protocol.close_shell(shell, close_session=False)
-        except sdk.FAILURES:
+        except (*sdk.FAILURES,):
             if shell is not None and shell not in self._orphans:
                 self._orphans.append(shell)
         finally:

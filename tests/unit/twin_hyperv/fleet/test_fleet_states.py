@@ -57,7 +57,7 @@ def meetings(cmdlet: str, switch: str) -> dict[str, dict[str, str]]:
     rows = [row for row in ROWS if (row.cmdlet, row.switch) == (cmdlet, switch)]
     asked = [fact for fact in WORDS if any(fact in row.when for row in rows)]
     found: dict[str, dict[str, str]] = {}
-    ranked = [[(number, word) for number, word in enumerate(WORDS[fact])] for fact in asked]
+    ranked = [list(enumerate(WORDS[fact])) for fact in asked]
     cost: dict[str, int] = {}
     for choice in itertools.product(*ranked):
         given = dict(zip(asked, (word for dummy, word in choice), strict=True))

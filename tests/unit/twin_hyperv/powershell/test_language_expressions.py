@@ -122,7 +122,7 @@ GUID = "9f8b7c6d-0000-4000-8000-00000000000a"
 )
 def test_an_expression_has_the_value_of_powershell_51(text: str, expected: object) -> None:
     found = value(text)
-    assert (found, type(found) is bool) == (expected, type(expected) is bool)
+    assert (found, isinstance(found, bool)) == (expected, isinstance(expected, bool))
 
 
 @pytest.mark.parametrize(
