@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine as TwinMachine
@@ -46,6 +47,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transport import Cut, Expired, Output
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import NotSent
 
+PLAYED = cmdlets_every.MODULES  # their cmdlets are registered by being imported
 A, B = "hv1.luca.lan", "hv2.luca.lan"
 RUN, OTHER_RUN = "20260815-1403-a1", "20260815-0900-b2"
 LAN = "LAN"
