@@ -296,7 +296,9 @@ def test_the_screen_is_a_picture_for_people_and_a_hint_for_us(bench):
     vm = bench.vm(machine.key)
     with Image.open(io.BytesIO(bench.site.screenshot(vm))) as picture:
         assert picture.size == (640, 480)
-        red, green, blue = picture.getpixel((3, 3))
+        pixel = picture.getpixel((3, 3))
+    assert isinstance(pixel, tuple)
+    red, green, blue = pixel
     assert blue > 180 > green > red
     seen = thumbnail.look(bench.site._client(vm), vm)
     assert seen.hint is Hint.BLUE_SCREEN
