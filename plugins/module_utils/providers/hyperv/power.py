@@ -79,7 +79,7 @@ def power_off_step(
         is_done=lambda sheet: unless(sheet) or sheet.power is Power.OFF,
         act=act,
         next=f"on {machine.host}, end the worker process of this VM (vmwp.exe with {machine.guid} in its command line),"
-        f" see it off, {AGAIN}",
+        f" see it off (Hyper-V may start it once more: turn it off then), {AGAIN}",
     )
 
 
