@@ -10,7 +10,10 @@ import json
 import os
 import threading
 import time
+import typing as t
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 
@@ -42,10 +45,21 @@ class Neighbour(threading.Thread):
         self.join()
 
 
-def test_password_is_in_no_output_no_journal_and_no_process_argument(bench: Bench) -> None:
+# Errors tell much: the replica cannot be powered on.
+FAULTS: dict[str, dict[str, t.Any]] = {
+    "bench": {"method": "PowerOnVM_Task", "action": "failing_task", "vm": "solo", "role": "replica"},
+    "hv": {"action": "error_before", "call": "Send", "script": r"Start-VM -VM", "count": 0},
+}
+
+
+@pytest.mark.parametrize("platform", FAULTS)
+def test_password_is_in_no_output_no_journal_and_no_process_argument(
+    platform: str, request: pytest.FixtureRequest
+) -> None:
+    bench: Bench = request.getfixturevalue(platform)
     secret = bench.lab.password
     bench.control.corrupt("solo", since_s=3600)
-    bench.control.rule("PowerOnVM_Task", "failing_task", vm="solo", role="replica")  # errors tell much
+    bench.control.rule(**FAULTS[platform])
     neighbour = Neighbour(secret)
     neighbour.start()
     ended = bench.play("recover", "-vvv", "--diff", limit="solo.clinic")
