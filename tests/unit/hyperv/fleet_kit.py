@@ -32,17 +32,6 @@ A, B = "hv1.luca.lan", "hv2.luca.lan"
 LAN = "LAN"
 
 
-class WorldsClock:
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-
-    def now_s(self) -> float:
-        return self._fleet.now_s()
-
-    def sleep(self, seconds: float) -> None:
-        self._fleet.sleep(seconds)
-
-
 class InProcess:
     """The provider's transport; it counts one HTTP request per process."""
 
@@ -83,14 +72,13 @@ class Bench:
     @property
     def site(self) -> HypervSite:
         if self._site is None:
-            clock = WorldsClock(self.fleet)
 
             def opens(end: EndpointSpec) -> Client:
                 host = A if end is self.ends[A] else B
-                return Client(end, clock=clock, progress=self.said.append, transport=self.wires[host])
+                return Client(end, clock=self.fleet, progress=self.said.append, transport=self.wires[host])
 
             spec = SiteSpec(name="luca", provider="hyperv", production=self.ends[A], replica=self.ends[B])
-            self._site = HypervSite(spec, clock=clock, progress=self.said.append, opens=opens)
+            self._site = HypervSite(spec, clock=self.fleet, progress=self.said.append, opens=opens)
         return self._site
 
     def read(self) -> SiteReading:

@@ -25,6 +25,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.clock import Turned
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.invocation import SystemClock
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import (
@@ -48,14 +49,6 @@ param($p)
 SLOW = Script(
     name="wait", text="param($p)\nStart-Sleep -Seconds $p.seconds\n[pscustomobject]@{\n    slept = $true\n}\n"
 )
-
-
-class RealClock:
-    def now_s(self) -> float:
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 class SlowFleet(Fleet):
@@ -98,7 +91,7 @@ class Host:
             winrm_scheme="https" if is_tls else "http",
             timeout_s=6.0,
         )
-        client = Client(replace(spec, **more), clock=RealClock(), progress=self.said.append)
+        client = Client(replace(spec, **more), clock=SystemClock(), progress=self.said.append)
         self.clients.append(client)
         return client
 

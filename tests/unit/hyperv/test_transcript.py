@@ -23,7 +23,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.mas
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.every import ALL
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transcript import HypervRecorder
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.registry import open_recorder
-from ansible_collections.ferragosto.dr.tests.unit.hyperv.fleet_kit import A, B, Bench, WorldsClock
+from ansible_collections.ferragosto.dr.tests.unit.hyperv.fleet_kit import A, B, Bench
 
 PASSWORD = "Vacanze-2026"
 NAMES = ("gestionale", "hv1", "hv2", "luca", "LAN", "Anna", "10.1.2.3", "Hyper-V\\\\")
@@ -42,14 +42,13 @@ def bench() -> Bench:
 
 
 def record(bench: Bench, *vms: str, is_masked: bool = True, asks_what_if: bool = True) -> tuple[Transcript, ...]:
-    clock = WorldsClock(bench.fleet)
     ends = {host: replace(end, api_password=PASSWORD) for host, end in bench.ends.items()}
 
     def opens(end: EndpointSpec) -> Client:
-        return Client(end, clock=clock, progress=bench.said.append, transport=bench.wires[end.api_host])
+        return Client(end, clock=bench.fleet, progress=bench.said.append, transport=bench.wires[end.api_host])
 
     spec = SiteSpec(name="luca", provider="hyperv", production=ends[A], replica=ends[B])
-    recorder = HypervRecorder(spec, clock=clock, progress=bench.said.append, opens=opens)
+    recorder = HypervRecorder(spec, clock=bench.fleet, progress=bench.said.append, opens=opens)
     found = recorder.record(vms, is_masked=is_masked, asks_what_if=asks_what_if)
     assert bench.fleet.mishaps == []
     return tuple(found)

@@ -100,17 +100,6 @@ class Deadline(threading.Event):
         return super().is_set() or self._clock.now_s() >= self._at_s
 
 
-class WorldsClock:
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-
-    def now_s(self) -> float:
-        return self._fleet.now_s()
-
-    def sleep(self, seconds: float) -> None:
-        self._fleet.sleep(seconds)
-
-
 @dataclass
 class Fault:
     """What befalls the next job of a script: "refuse" and "before" leave it undone, "after" loses the answer."""
@@ -187,7 +176,6 @@ class Bench:
             self.replica, age_s=3600, data=DataState(4000, now_s - 3600), kind="AppConsistentReplica"
         )
         self.wires = {host: InProcess(self, host) for host in (A, B)}
-        self.worlds_clock = WorldsClock(self.fleet)
         self.ends = Ends(
             production=self.client(A),
             replica=self.client(B),
@@ -202,7 +190,7 @@ class Bench:
 
     def client(self, host: str) -> Client:
         spec = EndpointSpec(api_host=host, node=host, api_user="x", api_password="pa55-of-nobody")
-        return Client(spec, clock=self.worlds_clock, progress=lambda words: None, transport=self.wires[host])
+        return Client(spec, clock=self.fleet, progress=lambda words: None, transport=self.wires[host])
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -288,7 +276,7 @@ class Bench:
         self, point: RecoveryPoint, log: Memory | None = None, *, run_id: str = RUN, kill_after: int | None = None
     ) -> list[str]:
         steps = promote.promote(
-            self.ends, self.pair(), point, way="failover", run_id=run_id, guest_within_s=30, clock=self.worlds_clock
+            self.ends, self.pair(), point, way="failover", run_id=run_id, guest_within_s=30, clock=self.fleet
         )
         return acted(self.run(steps, log, kill_after=kill_after))
 

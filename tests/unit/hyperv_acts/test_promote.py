@@ -84,11 +84,11 @@ def test_a_dead_production_host_is_not_needed(make_bench: Make) -> None:
     assert bench.wires[A].ran == []
 
 
-def test_the_guest_is_alone_until_it_was_seen_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guest_is_alone_until_it_was_seen_alive(bench: Bench) -> None:
     bench.replica.adapters[0].switch = LAN  # somebody meant well
     bench.fence()
     steps = promote.promote(
-        bench.ends, bench.pair(), newest(bench), way="failover", run_id=RUN, guest_within_s=30, clock=bench.worlds_clock
+        bench.ends, bench.pair(), newest(bench), way="failover", run_id=RUN, guest_within_s=30, clock=bench.fleet
     )
     done = []
     for step in steps:
@@ -357,7 +357,7 @@ def test_another_way_or_another_id_is_bad_input(bench: Bench) -> None:
                     newest(bench),
                     run_id=RUN,
                     guest_within_s=1,
-                    clock=bench.worlds_clock,
+                    clock=bench.fleet,
                     **t.cast("dict[str, t.Any]", more),
                 )
             )
@@ -373,7 +373,7 @@ def test_check_mode_shows_every_cmdlet_and_touches_nothing(make_bench: Make) -> 
             way="failover",
             run_id=RUN,
             guest_within_s=30,
-            clock=bench.worlds_clock,
+            clock=bench.fleet,
         )
     )
     calls = [call for step in found for call in step.calls]
