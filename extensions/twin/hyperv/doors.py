@@ -93,24 +93,29 @@ class Doors:
             self._is_shut = False
             self.refresh()
 
-    def shut(self) -> None:
-        """Refuse everybody: WinRM is down on every host, the hosts and what runs there live on."""
+    def shut(self, *, kills: bool = False) -> None:
+        """Refuse everybody: WinRM is down on every host, the hosts and what runs there live on.
+
+        ``kills``: no shell and no process does.
+        """
         with self._lock:
             self._is_shut = True
             self.refresh()
+            if kills:
+                self.end_shells()
+                for server in self._servers.values():
+                    server.shells.join(_ENDED_S)
 
     def move_to(self, fleet: Fleet) -> None:
-        """Serve another fleet's hosts (a lab that was reset): no shell, no fault, the first certificate."""
+        """Serve another fleet's hosts (a lab that was reset), shut: no shell, no fault, the first certificate."""
         with self._lock:
+            self.shut(kills=True)
             self.faults.clear()
             self._fleet = fleet
             for (host, scheme), server in self._servers.items():
-                server.shut(kills=True)
                 if scheme == "https" and self._shown.get(host, "good") != "good":
                     server.show(*self._good["good"])
             self._shown.clear()
-            for server in self._servers.values():
-                server.shells.join(_ENDED_S)
 
     def refresh(self) -> None:
         """Shut the doors of hosts that are away, open those of hosts that are there."""

@@ -214,7 +214,7 @@ class HypervLab(Lab):
             old_animator, old_fleet = self._animator, self.fleet
             if old_animator is not None:
                 old_animator.stop()
-            self.doors.shut()
+            self.doors.shut(kills=True)  # what a process meets at its end still counts
             self.past_violations.extend(old_fleet.world.violations)
             self.past_simulator_errors.extend(self.simulator_errors)
             self._told_failures = len(self.doors.failures)

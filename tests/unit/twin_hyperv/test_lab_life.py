@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import time
 import typing as t
 from collections.abc import Iterator
@@ -17,8 +18,12 @@ import requests
 import winrm.exceptions
 
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv import processes
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.processes import is_changing
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.executor import Request, Said
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import BadInventory
 from ansible_collections.ferragosto.dr.extensions.twin.lab import LabRunning, wait_for
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
@@ -194,6 +199,26 @@ def test_what_the_twin_does_not_know_is_a_simulator_error_that_no_script_catches
     assert "Get-VMFooBar" in error
     shared_lab.reset()
     assert (shared_lab.control.simulator_errors(), shared_lab.past_simulator_errors) == ([], [error])
+
+
+def test_what_a_process_meets_while_a_reset_ends_it_is_not_forgotten(
+    lab: HypervLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def run_to_the_end(fleet: Fleet, request: Request) -> Said:
+        begun.set()
+        assert request.stop.wait(10)
+        fleet.mishaps.append(SimulatorError("met at the end"))
+        return Said()
+
+    monkeypatch.setattr(processes, "run", run_to_the_end)
+    protocol = session(lab).protocol
+    protocol.run_command(protocol.open_shell(), "powershell.exe")
+    assert begun.wait(10)
+    before = len(lab.past_simulator_errors)
+    lab.reset()
+    assert lab.past_simulator_errors[before:] == ["met at the end"]
 
 
 @pytest.mark.parametrize(
