@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import typing as t
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
@@ -23,13 +24,34 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import SiteReading, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.every import ALL
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.site import HypervSite
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transport import Output
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transport import Cut, Expired, Output
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import NotSent
 
 PLAYED = cmdlets_every.MODULES  # their cmdlets are registered by being imported
 A, B = "hv1.luca.lan", "hv2.luca.lan"
 LAN = "LAN"
+_NAMES = {script.text: script.name for script in ALL}
+
+
+class Deadline(threading.Event):
+    """Set by the world's clock: the time that a client gives a job is over."""
+
+    def __init__(self, fleet: Fleet, within_s: float) -> None:
+        super().__init__()
+        self._fleet, self._at_s = fleet, fleet.now_s() + within_s
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._fleet.now_s() >= self._at_s
+
+
+@dataclass
+class Fault:
+    """What befalls the next job of a script: "refuse" and "before" leave it undone, "after" loses the answer."""
+
+    script: str
+    kind: str
 
 
 class InProcess:
@@ -38,14 +60,29 @@ class InProcess:
     def __init__(self, fleet: Fleet, host: str) -> None:
         self.fleet, self.host = fleet, host
         self.calls = 0
-        self.user, self.culture = "Administrator", ""
+        self.ran: list[str] = []  # names of scripts
+        self.faults: list[Fault] = []
 
     def run(self, command: str, arguments: Sequence[str], stdin: bytes, *, within_s: float) -> Output:
         if self.fleet.world.hosts[self.host].state is not HostState.UP:
             raise NotSent(ConnectionRefusedError())
+        name = _NAMES[json.loads(stdin)["script"]]
+        fault = next((one for one in self.faults if one.script == name), None)
+        if fault is not None:
+            self.faults.remove(fault)
+            if fault.kind == "refuse":
+                raise NotSent(ConnectionRefusedError())
+            if fault.kind == "before":
+                raise Cut(ConnectionResetError())
         self.calls += 1
-        context = Context(self.fleet, self.fleet.host(self.host), user=self.user, culture=self.culture)
-        outcome = run_powershell(context, [command, *arguments], stdin, stop=threading.Event())
+        self.ran.append(name)
+        stop = Deadline(self.fleet, within_s)
+        context = Context(self.fleet, self.fleet.host(self.host))
+        outcome = run_powershell(context, [command, *arguments], stdin, stop=stop)
+        if stop.is_set():
+            raise Cut(Expired(within_s))
+        if fault is not None:
+            raise Cut(ConnectionResetError())
         return Output(stdout=outcome.stdout, stderr=outcome.stderr, exit_code=outcome.exit_code)
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ def test_events_are_told_alike_in_every_language(bench):
     crash(bench, machine)
     vm = bench.vm(machine.key)
     english = bench.site.events(vm, 0.0)
-    bench.wires[A].culture = "de-DE"
+    bench.fleet.host(A).culture = "de-DE"
     assert bench.site.events(vm, 0.0) == english
 
 

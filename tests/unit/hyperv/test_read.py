@@ -360,8 +360,8 @@ def test_an_account_that_sees_nothing_is_refused_by_the_core(bench):
 def test_a_host_that_speaks_german_reads_the_same(bench):
     bench.protect()
     english = bench.read()
-    for wire in bench.wires.values():
-        wire.culture = "de-DE"
+    for host in bench.fleet.hosts.values():
+        host.culture = "de-DE"
     assert [end.vms for end in bench.read().endpoints()] == [end.vms for end in english.endpoints()]
 
 

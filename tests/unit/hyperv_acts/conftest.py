@@ -7,19 +7,14 @@
 from __future__ import annotations
 
 import itertools
-import json
-import threading
 import typing as t
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine as TwinMachine
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.console import run_powershell
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.timing import HypervTiming
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import TurnedClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, HostState, Timing
@@ -43,17 +38,26 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.every import ALL
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.transport import Cut, Expired, Output
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import NotSent
+from ansible_collections.ferragosto.dr.tests.unit.hyperv.fleet_kit import LAN, A, B, Fault, InProcess
 
-PLAYED = cmdlets_every.MODULES  # their cmdlets are registered by being imported
-A, B = "hv1.luca.lan", "hv2.luca.lan"
+__all__ = [
+    "LAN",
+    "ODD_NAME",
+    "OTHER_RUN",
+    "RUN",
+    "A",
+    "B",
+    "Bench",
+    "Fault",
+    "Killed",
+    "Memory",
+    "acted",
+    "assert_unharmed",
+]
+
 RUN, OTHER_RUN = "20260815-1403-a1", "20260815-0900-b2"
-LAN = "LAN"
 ODD_NAME = "ge'sti\"onale [1] $(Stop-VM *) `n Бухгалтерия {{ 'è' }}"
 FORMER = ("nics", "power", "has_autostart", "has_ha", "host")
-_SCRIPTS = {script.text: script for script in ALL}
 
 
 @dataclass
@@ -89,73 +93,17 @@ class Killed(Exception):
     """The controller died here."""
 
 
-class Deadline(threading.Event):
-    """Set by the world's clock: the time that a client gives a job is over."""
-
-    def __init__(self, clock: TurnedClock, at_s: float) -> None:
-        super().__init__()
-        self._clock, self._at_s = clock, at_s
-
-    def is_set(self) -> bool:
-        return super().is_set() or self._clock.now_s() >= self._at_s
-
-
-@dataclass
-class Fault:
-    """What befalls the next job of a script: "refuse" and "before" leave it undone, "after" loses the answer."""
-
-    script: str
-    kind: str
-
-
-class InProcess:
-    """A transport without a wire: the bootstrap runs in the twin's interpreter, the job on its standard input."""
-
-    def __init__(self, bench: Bench, host: str) -> None:
-        self.bench, self.host = bench, host
-        self.calls = 0
-        self.ran: list[str] = []  # names of scripts
-        self.faults: list[Fault] = []
-
-    def run(self, command: str, arguments: Sequence[str], stdin: bytes, *, within_s: float) -> Output:
-        fleet = self.bench.fleet
-        if fleet.world.hosts[self.host].state is not HostState.UP:
-            raise NotSent(ConnectionRefusedError())
-        job = json.loads(stdin)
-        name = _SCRIPTS[job["script"]].name
-        fault = next((one for one in self.faults if one.script == name), None)
-        if fault is not None:
-            self.faults.remove(fault)
-            if fault.kind == "refuse":
-                raise NotSent(ConnectionRefusedError())
-            if fault.kind == "before":
-                raise Cut(ConnectionResetError())
-        self.calls += 1
-        self.ran.append(name)
-        stop = Deadline(self.bench.clock, self.bench.clock.now_s() + within_s)
-        context = Context(fleet, fleet.host(self.host), culture=self.bench.culture)
-        outcome = run_powershell(context, [command, *arguments], stdin, stop=stop)
-        if stop.is_set():
-            raise Cut(Expired(within_s))
-        if fault is not None:
-            raise Cut(ConnectionResetError())
-        return Output(stdout=outcome.stdout, stderr=outcome.stderr, exit_code=outcome.exit_code)
-
-    def close(self) -> None:
-        pass
-
-
 class Bench:
     """A fleet with one protected VM, running at home, and what a module would do with it."""
 
     def __init__(
-        self, *, name: str = "gestionale", network: str | None = None, culture: str = "", adapters: int = 1
+        self, *, name: str = "gestionale", network: str | None = None, culture: str = "en-US", adapters: int = 1
     ) -> None:
-        self.clock, self.culture, self.name = TurnedClock(), culture, name
+        self.clock, self.name = TurnedClock(), name
         self.world = World(self.clock, Timing.fast(), isolated=["Bubble"])
         self.fleet = Fleet(self.world, HypervTiming.fast())
         for host in (A, B):
-            self.fleet.add_host(host, switches=[LAN, "Bubble"])
+            self.fleet.add_host(host, switches=[LAN, "Bubble"], culture=culture)
         now_s = self.clock.now_s()
         self.original: TwinMachine = self.fleet.add_vm(
             A,
@@ -175,7 +123,7 @@ class Bench:
         self.noon = self.fleet.add_point(
             self.replica, age_s=3600, data=DataState(4000, now_s - 3600), kind="AppConsistentReplica"
         )
-        self.wires = {host: InProcess(self, host) for host in (A, B)}
+        self.wires = {host: InProcess(self.fleet, host) for host in (A, B)}
         self.ends = Ends(
             production=self.client(A),
             replica=self.client(B),
