@@ -18,7 +18,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 Choice: t.TypeAlias = t.Union[str, Mapping[str, t.Union[float, str]]]
 
 _CHOICES = "write 'latest', {before: seconds since 1970} or {id: the point's id}"
-_FOREIGN = {
+FOREIGN = {  # only their own product brings these up
     ReplicaKind.VSPHERE_REPLICATION: (
         "it is a target of vSphere Replication, whose disks must not be registered or powered on by hand",
         "recover it with vSphere Replication itself (Run Disaster Recovery), then adopt it here",
@@ -32,8 +32,8 @@ _FOREIGN = {
 
 def require_promotable(replica: Vm) -> None:
     """Raise NotReplicated for a target that only its own product can bring up, or one that holds no recovery point."""
-    if replica.replica_kind in _FOREIGN:
-        why, step = _FOREIGN[replica.replica_kind]
+    if replica.replica_kind in FOREIGN:
+        why, step = FOREIGN[replica.replica_kind]
         raise NotReplicated(what=f"promote {replica.name}", why=why, next=step)
     if not replica.vendor_points():
         raise _no_point(f"promote {replica.name}")

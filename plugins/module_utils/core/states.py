@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import Refused
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Pair, Power, ReplicaKind, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, Pair, Power, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.points import FOREIGN
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 
 
@@ -325,7 +326,7 @@ def _at_rest(replica: Vm, *, now_s: float, rpo_s: float) -> StateView:
         return StateView(state=State.DEGRADED, reason=reason)
     if replica.power is not Power.OFF:
         return StateView(state=State.DEGRADED, reason=f"the replica on {replica.host} is {replica.power}, not off")
-    if replica.replica_kind not in (None, ReplicaKind.SNAPSHOT, ReplicaKind.VOLUMES, ReplicaKind.PAIRED):
+    if replica.replica_kind in FOREIGN:
         reason = f"its replica is kept by {replica.replica_kind.replace('_', ' ')}: only that product can bring it up"
         return StateView(state=State.DEGRADED, reason=reason)
     points = replica.vendor_points()
