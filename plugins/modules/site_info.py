@@ -100,8 +100,9 @@ sites:
           description: Age of the newest of them in seconds; null without one.
           type: int
         replica_host:
-          description: Host that holds the replica of this VM. A replica that is a VM itself has a row of its own instead.
-          returned: when the replica is disks without a VM of their own
+          description: Host that holds the replica of this VM. A replica of another product, or one that runs or bears our stamps, has a row
+            of its own instead.
+          returned: when the platform itself replicates (Proxmox VE, Hyper-V) and the replica only waits to be promoted
           type: str
         stamps:
           description: The marks that this collection left on the VM.

@@ -137,9 +137,9 @@ def _vm_rows(vms: Sequence[Vm], now_s: float) -> list[Row]:
     return [vm_row(vm, now_s, replicas.get(vm.id)) for vm in vms if id(vm) not in told]
 
 
-def vm_row(vm: Vm, now_s: float, disks: Vm | None = None) -> Row:
-    """Return the compact row of one VM: thousands of them pass through Ansible. ``disks``: its replica, where that has no row."""
-    points = (disks or vm).vendor_points()
+def vm_row(vm: Vm, now_s: float, replica: Vm | None = None) -> Row:
+    """Return the compact row of one VM: thousands of them pass through Ansible. ``replica``: its own, where that has no row."""
+    points = (replica or vm).vendor_points()
     row: Row = {
         "name": vm.name,
         "id": vm.id,
@@ -148,8 +148,8 @@ def vm_row(vm: Vm, now_s: float, disks: Vm | None = None) -> Row:
         "recovery_points": len(points),
         "newest_point_age_s": round(now_s - points[-1].created_at_s) if points else None,
     }
-    if disks is not None:
-        row["replica_host"] = disks.host
+    if replica is not None:
+        row["replica_host"] = replica.host
     if vm.connection is not Connection.CONNECTED:
         row["connection"] = vm.connection.value
     if vm.guest != UNSEEN:
