@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Sequence
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import points, runs, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.clock import Mark
@@ -80,14 +79,14 @@ def _drift(one: Subject) -> list[dict[str, t.Any]]:
     production, replica = one.pair.production, one.pair.replica
     if production is None or replica is None or replica.replica_kind is ReplicaKind.VOLUMES:
         return []  # disks alone have no shape of their own: they run in the production copy's
-    shapes: Sequence[tuple[str, t.Any, t.Any]] = (
+    shapes: list[tuple[str, t.Any, t.Any]] = [
         ("memory_bytes", production.memory_bytes, replica.memory_bytes),
         ("cpu_count", production.cpu_count, replica.cpu_count),
         ("nics", len(production.nics), len(replica.nics)),
-        ("networks", sorted(n.network for n in production.nics), sorted(n.network for n in replica.nics)),
-    )
-    if replica.replica_kind is ReplicaKind.PAIRED:
-        shapes = shapes[:-1]  # its NICs wait unconnected for its promotion, as they should
+    ]
+    if replica.replica_kind is not ReplicaKind.PAIRED:  # whose NICs wait unconnected for its promotion, as they should
+        here, there = (sorted(n.network for n in vm.nics) for vm in (production, replica))
+        shapes.append(("networks", here, there))
     return [{"what": what, "production": here, "replica": there} for what, here, there in shapes if here != there]
 
 
