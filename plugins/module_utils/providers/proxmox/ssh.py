@@ -9,7 +9,6 @@ Host keys are checked against a file that the customer keeps, logins are by key 
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 import typing as t
@@ -84,6 +83,8 @@ class NodeShell:
         return tuple((row[0], float(row[1])) for row in rows if len(row) == 2 and row[1].isdigit())
 
     def _run(self, what: str, argv: Sequence[str]) -> str:
+        import asyncio  # costs more than all else that an act loads, and few acts go over SSH
+
         self._require_options(what)
         asyncssh = require_asyncssh()
         return asyncio.run(self._run_there(asyncssh, what, shlex.join(argv)))
