@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Event,
@@ -17,25 +17,21 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Vm,
     Way,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former, GuestWait
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.words import Deadlines
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import GuestWait
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.reader import ProxmoxReader
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.acting_site import ActingSite, Hands
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import key_of
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import Ends
 
-_USUAL = Deadlines()
 SETTLE_S = 5.0  # the agent of a guest that goes down may answer for some seconds more
 
 
-class ProxmoxSite(ProxmoxReader):
+class ProxmoxSite(ProxmoxReader, ActingSite[Client, "Ends"]):
     """Implements ``core.ports.Site``."""
-
-    drives_replication = True
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
@@ -79,41 +75,6 @@ class ProxmoxSite(ProxmoxReader):
 
         return await_guest(self._client(vm), vm, within_s=within_s, since_s=since_s, settle_s=SETTLE_S)
 
-    # --- acts ---------------------------------------------------------------------------------------------------------
-
-    def power_on(self, vm: Vm) -> Sequence[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.power import power_on
-
-        return power_on(self._client(vm), vm)
-
-    def power_off(self, vm: Vm, *, guest_within_s: float) -> Sequence[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.power import power_off
-
-        return power_off(self._client(vm), vm, guest_within_s=guest_within_s)
-
-    def reset(self, vm: Vm, *, attempt: int, run_id: str) -> Sequence[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.power import reset
-
-        return reset(self._client(vm), vm, attempt=attempt, run_id=run_id)
-
-    def fence(
-        self,
-        vm: Vm,
-        *,
-        run_id: str,
-        guest_within_s: float = _USUAL.shutdown_s,
-        off_within_s: float = _USUAL.fence_s,
-    ) -> Sequence[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.fence import fence
-
-        client = self._client(vm)
-        return fence(client, vm, run_id=run_id, guest_within_s=guest_within_s, off_within_s=off_within_s)
-
-    def unfence(self, vm: Vm, former: Former) -> Sequence[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.fence import unfence
-
-        return unfence(self._client(vm), vm, former)
-
     def screenshot(self, vm: Vm) -> bytes | None:
         from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.screen import look
 
@@ -124,65 +85,12 @@ class ProxmoxSite(ProxmoxReader):
 
         return ways(self._ends(), pair, point)
 
-    def promote(
-        self,
-        pair: Pair,
-        point: RecoveryPoint,
-        *,
-        way: str,
-        run_id: str,
-        guest_within_s: float,
-        promoted_id: str = "",
-    ) -> Iterable[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promote import promote
-
-        return promote(
-            self._ends(),
-            pair,
-            point,
-            way=way,
-            run_id=run_id,
-            guest_within_s=guest_within_s,
-            clock=self.clock,
-            promoted_id=promoted_id,
-        )
-
-    def undo_promotion(self, pair: Pair, former: Former, *, run_id: str) -> Iterable[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.settle import undo_promotion
-
-        return undo_promotion(self._ends(), pair, former, run_id=run_id)
-
-    def commit(self, pair: Pair, *, run_id: str) -> Iterable[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.settle import commit
-
-        return commit(self._ends(), pair, run_id=run_id)
-
-    def migrate(self, vm: Vm, *, to: str, mode: str, run_id: str, within_s: float = _USUAL.migrate_s) -> Iterable[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.migrate import migrate
-
-        return migrate(self._ends(), vm, to=to, mode=mode, run_id=run_id, within_s=within_s)
-
-    def end_migration(self, vm: Vm, *, run_id: str, phase: str) -> Iterable[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.migrate import end_migration
-
-        return end_migration(self._ends(), vm, run_id=run_id, phase=phase)
-
-    def set_replication(
-        self,
-        pair: Pair,
-        *,
-        state: str,
-        run_id: str,
-        is_loss_accepted: bool,
-        within_s: float = _USUAL.migrate_s,
-    ) -> Iterable[Step]:
-        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.replication import set_replication
-
-        return set_replication(
-            self._ends(), pair, state=state, run_id=run_id, is_loss_accepted=is_loss_accepted, within_s=within_s
-        )
-
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _hands(self) -> Hands[Client, Ends]:
+        from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import hands
+
+        return hands
 
     def _ends(self) -> Ends:
         """Return the clients to act through: of one cluster, the one that answered speaks for both nodes."""
