@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import Block
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
@@ -17,12 +18,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     PSObject,
 )
 
-CATEGORIES = (
-    "NotSpecified OpenError CloseError DeviceError DeadlockDetected InvalidArgument InvalidData InvalidOperation InvalidResult "
-    "InvalidType MetadataError NotImplemented NotInstalled ObjectNotFound OperationStopped OperationTimeout SyntaxError "
-    "ParserError PermissionDenied ResourceBusy ResourceExists ResourceUnavailable ReadError WriteError FromStdErr SecurityError "
-    "ProtocolError ConnectionError AuthenticationError LimitsExceeded QuotaExceeded NotEnabled"
-).split()
 # Some cannot be written to (about_Automatic_Variables), the others change under the script's hands.
 AUTOMATIC = frozenset(
     "_ args consolefilename error event eventargs eventsubscriber executioncontext false foreach home host input lastexitcode "
@@ -31,6 +26,7 @@ AUTOMATIC = frozenset(
     "stacktrace switch this true".split()
 )
 ERROR_RECORD = "System.Management.Automation.ErrorRecord"
+_CATEGORY = "System.Management.Automation.ErrorCategory"
 
 
 class Scope:
@@ -109,9 +105,10 @@ class Exited(Flow):
 
 
 def category(name: str) -> EnumValue:
-    if name not in CATEGORIES:
+    number = (metadata.enum_values(_CATEGORY) or {}).get(name)
+    if number is None:
         raise SimulatorError(f"there is no error category {name}")
-    return EnumValue("System.Management.Automation.ErrorCategory", name, CATEGORIES.index(name))
+    return EnumValue(_CATEGORY, name, number)
 
 
 def record_of(error: PowerShellError) -> PSObject:
