@@ -20,10 +20,10 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
 
 # Some cannot be written to (about_Automatic_Variables), the others change under the script's hands.
 AUTOMATIC = frozenset(
-    "_ args consolefilename error event eventargs eventsubscriber executioncontext false foreach home host input lastexitcode "
-    "matches myinvocation nestedpromptlevel null pid profile psboundparameters pscmdlet pscommandpath psculture "
-    "psdebugcontext psedition pshome psitem psscriptroot pssenderinfo psuiculture psversiontable pwd sender shellid "
-    "stacktrace switch this true".split()
+    """_ args consolefilename enabledexperimentalfeatures error event eventargs eventsubscriber executioncontext false
+    foreach home host input lastexitcode matches myinvocation nestedpromptlevel null pid profile psboundparameters
+    pscmdlet pscommandpath psculture psdebugcontext psedition pshome psitem psscriptroot pssenderinfo psuiculture
+    psversiontable pwd sender shellid stacktrace switch this true""".split()
 )
 ERROR_RECORD = "System.Management.Automation.ErrorRecord"
 _CATEGORY = "System.Management.Automation.ErrorCategory"

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import AUTOMATIC
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate_text import Finding
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     Assign,
@@ -31,13 +32,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes i
     While,
 )
 
-# Some of these cannot be written to (about_Automatic_Variables), the others change under the script's hands.
-_AUTOMATIC = frozenset(
-    """_ args consolefilename enabledexperimentalfeatures error event eventargs eventsubscriber executioncontext false
-    foreach home host input lastexitcode matches myinvocation nestedpromptlevel null pid profile psboundparameters
-    pscmdlet pscommandpath psculture psdebugcontext psedition pshome psitem psscriptroot pssenderinfo psuiculture
-    psversiontable pwd sender shellid stacktrace switch this true""".split()
-)
 _GIVING = ("Get-", "Measure-", "Test-", "Invoke-", "ConvertTo-", "ConvertFrom-", "Select-", "Sort-", "Where-", "New-")
 _GIVING_WITH = frozenset(["passthru", "astest"])
 _VOID_METHODS = frozenset(["add"])  # of a hashtable, the one type with .Add() that scripts may make
@@ -75,7 +69,7 @@ def _of_node(node: object) -> Iterator[Finding]:
 
 
 def _written(line: int, name: str) -> Iterator[Finding]:
-    if name.casefold() in _AUTOMATIC:
+    if name.casefold() in AUTOMATIC:
         yield Finding(line, "automatic-variable", f"${name} is PowerShell's own")
 
 
