@@ -139,13 +139,13 @@ def _closed(session: Session, params: Params, run: runs.Run) -> Result:
     records = session.journal.records(vm_key=session.vm_key, run_id=run.run_id)
     found = summary.summary(records, run.run_id, now_s=session.clock.now_s())
     # Undo and commit are the technician's business: the customer was told when his service came back.
-    text = _message(session, params, found) if params["outcome"] in message.OUTCOMES else ""
+    text = _message(params, found) if params["outcome"] in message.OUTCOMES else ""
     if text and params["outcome"] not in ("healthy", "refused"):  # there is nothing to tell him then
         session.progress.show(text)
     return {"summary": found, "message": text, "line": summary.line(found)}
 
 
-def _message(session: Session, params: Params, found: Mapping[str, t.Any]) -> str:
+def _message(params: Params, found: Mapping[str, t.Any]) -> str:
     point = found["point"]
     closing = message.Closing(
         vm=params["vm"],

@@ -59,7 +59,7 @@ def situation(
         contract=one.item.contract,
         policy=one.item.policy,
         accept=one.item.accept.beside({} if one.run is None else {c.kind: c.reason for c in one.run.consents}),
-        fence=_fence(session, one, is_deep=is_deep),
+        fence=_fence(one, is_deep=is_deep),
         loss=loss,
         loss_why=why,
         loss_next=then,
@@ -118,7 +118,7 @@ def _chosen(one: Subject) -> RecoveryPoint | None:
     return runs.chosen([record for record in one.records if record.run_id == one.run.run_id])
 
 
-def _fence(session: Session, one: Subject, *, is_deep: bool) -> FenceOutlook:
+def _fence(one: Subject, *, is_deep: bool) -> FenceOutlook:
     if production.can_act_on(one.reading, one.pair):
         return FenceOutlook(is_provable=True, reason="its hypervisor answers: it can be fenced and read back")
     declared = checks.read_witnesses(one.item.site.get("witnesses"), "dr_site.witnesses")
