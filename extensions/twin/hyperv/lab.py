@@ -26,11 +26,10 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.certificates
     ClientCertificate,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.executor import Outcome, Request
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import BadFault, read_fault
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.negotiate import Offer, Ways
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.shells import Limits
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.users import User
-from ansible_collections.ferragosto.dr.extensions.twin.inventory import BadInventory, End, SiteWish
+from ansible_collections.ferragosto.dr.extensions.twin.inventory import End, SiteWish
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import RunningClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
@@ -139,11 +138,6 @@ class HypervLab(Lab):
         self._animator = Animator(self._fleet, self._refresh_pages, self._refresh_doors)
 
     def _prepare_endpoints(self) -> None:
-        for row in self.wish.faults:
-            try:
-                read_fault(row)
-            except BadFault as bad:
-                raise BadInventory(f"{self.wish.where}: hyperv: faults: {bad}") from None
         names = (self.user, self.blind_user, self.denied_user, self.reader)
         if self.wish.transport == "certificate":
             self._client_certificate = self.clients.issue(f"{self.user}@{_CERTIFICATE_DOMAIN}", self.state_dir)

@@ -11,6 +11,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import read_fault
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     BadInventory,
     End,
@@ -19,6 +20,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     refuse_unknown,
     seconds,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.plan import rows_of
 
 VOLUME = "D:"  # where the lab's hosts keep their VMs, beside C: for Windows itself
 FREQUENCIES = (30, 300, 900)  # of Hyper-V Replica
@@ -108,7 +110,7 @@ def hyperv_wish(
         has_app_consistent_points=bool(words.get("app_consistent", False)),
         systems=_systems(wish, words.get("os"), f"{place}: os"),
         node_names=renamed,
-        faults=_faults(words.get("faults"), f"{place}: faults"),
+        faults=rows_of(words.get("faults"), f"{place}: faults", read_fault, "{action: refuse}"),
     )
     for vm in shaped.vms:
         _fit_vm(vm, shaped, place)
@@ -186,10 +188,3 @@ def _fit_vm(vm: VmWish, wish: HypervWish, place: str) -> None:
         raise BadInventory(
             f"{place}: {vm.host} has {len(vm.point_ages_s)} points, recovery_history keeps {wish.recovery_history}"
         )
-
-
-def _faults(given: t.Any, place: str) -> tuple[dict[str, t.Any], ...]:
-    rows = given or []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInventory(f"{place} is {given!r}: write a list of mappings such as {{action: refuse}}")
-    return tuple(rows)

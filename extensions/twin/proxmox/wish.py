@@ -19,7 +19,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     refuse_unknown,
     seconds,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import BadFault, read_fault
+from ansible_collections.ferragosto.dr.extensions.twin.plan import rows_of
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import read_fault
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.timing import PveTiming
 
 LAYOUTS = ("cluster", "standalone")
@@ -124,23 +125,9 @@ def proxmox_wish(
         node_names=renamed,
         vm_names={vm.host: names_of_vms[vm.host] for vm in wish.vms if names_of_vms[vm.host] != vm.vm},
         replicated_every_s=every_s,
-        faults=_faults(words.get("faults"), f"{place}: faults"),
+        faults=rows_of(words.get("faults"), f"{place}: faults", read_fault, "{action: full_storage, target: pbs}"),
         pve_timing=pve_timing,
     )
-
-
-def _faults(given: t.Any, place: str) -> tuple[dict[str, t.Any], ...]:
-    rows = given or []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInventory(
-            f"{place} is {given!r}: write a list of mappings such as {{action: full_storage, target: pbs}}"
-        )
-    try:
-        for row in rows:
-            read_fault(row)
-    except BadFault as bad:
-        raise BadInventory(f"{place}: {bad}") from None
-    return tuple(rows)
 
 
 def _is_schedulable(every_s: float) -> bool:

@@ -17,7 +17,8 @@ import pytest
 import requests
 from proxmoxer import ResourceException  # type: ignore[import-untyped]
 
-from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import BadFault, Fault, Seen, read_fault
+from ansible_collections.ferragosto.dr.extensions.twin.plan import BadFault
+from ansible_collections.ferragosto.dr.extensions.twin.proxmox.faults import Fault, Seen, read_fault
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.happenings import NoTarget
 from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox.door_kit import Site, site
 

@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import threading
-import typing as t
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ansible_collections.ferragosto.dr.extensions.twin.plan import (
+    BadFault,
+    Plan,
+    Planned,
+    Row,
+    check_pattern,
+    read_row,
+)
 
 CALLS = ("Connect", "Authenticate", "Create", "Command", "Send", "Receive", "Signal", "Delete", "Get")
 
@@ -45,10 +51,6 @@ class CutConnection(OSError):
     """The client's connection is cut instead of an answer."""
 
 
-class BadFault(ValueError):
-    """A fault plan that cannot be meant; the message says what may be said."""
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a fault is matched with."""
@@ -60,28 +62,22 @@ class Seen:
 
 
 @dataclass(slots=True, kw_only=True)
-class Fault:
-    """``nth`` 1 is the next matching call; ``count`` 0: for ever.
+class Fault(Planned):
+    """One row of the plan.
 
     With drop, hold and error *after* a Receive, or after the Send that ends the input, the process has come to its end
     before the client notices anything.
     """
 
-    action: str
     call: str = "*"  # one of CALLS, Send|Receive, or * for every call but Connect and Authenticate
     host: str = ""
     user: str = ""
     script: str = ""  # a regular expression, searched in the command line and its input
-    nth: int = 1
-    count: int = 1
     seconds: float = 0.0
     status: int = 503
     code: int = 2150858752
     subcode: str = "w:InternalError"
     text: str = "a fault of the lab"
-    id: int = 0
-    seen: int = 0
-    struck: int = 0
 
     def fits(self, call: Seen) -> bool:
         if (self.host and self.host != call.host) or (self.user and self.user != call.user):
@@ -91,22 +87,11 @@ class Fault:
         return not self.script or re.search(self.script, call.script) is not None
 
 
-def read_fault(row: Mapping[str, t.Any]) -> Fault:
+def read_fault(row: Row) -> Fault:
     """Check one row of a plan."""
-    action = row.get("action")
-    if not isinstance(action, str) or action not in ACTIONS:
-        raise BadFault(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
-    allowed = _MATCH | _EXTRA.get(action, set())
-    if unknown := sorted(set(row) - allowed):
-        raise BadFault(f"{action} does not know {', '.join(unknown)}; it takes {', '.join(sorted(allowed))}")
-    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
-    for spec in fields(Fault):
-        value = row.get(spec.name)
-        if value is not None and (not isinstance(value, kinds[str(spec.type)]) or isinstance(value, bool)):
-            raise BadFault(f"{action}: {spec.name} must be {spec.type}, not {value!r}")
-    fault = Fault(**({"call": "Connect"} if action == "refuse" else {}) | dict(row))
-    if fault.nth < 1 or fault.count < 0:
-        raise BadFault(f"{action}: nth counts from 1, and count 0 means for ever; not {fault.nth} and {fault.count}")
+    given = {"call": "Connect", **row} if row.get("action") == "refuse" else row
+    fault = read_row(Fault, given, ACTIONS, _MATCH, _EXTRA)
+    action = fault.action
     named = [] if fault.call == "*" else fault.call.split("|")
     if unknown := sorted(set(named) - set(CALLS)):
         raise BadFault(f"{action}: no call {', '.join(unknown)}; there are {', '.join(CALLS)}")
@@ -115,60 +100,12 @@ def read_fault(row: Mapping[str, t.Any]) -> Fault:
             raise BadFault(f"{action} cannot strike {early}, which takes {', '.join(taken)}")
     if action == "refuse" and named != ["Connect"]:
         raise BadFault(f"refuse strikes Connect alone, not {fault.call}")
-    try:
-        re.compile(fault.script)
-    except re.error as bad:
-        raise BadFault(f"{action}: {fault.script!r} is no regular expression: {bad}") from None
+    check_pattern(action, fault.script)
     return fault
 
 
-class Faults:
-    """The plan of one host, or of many that share it. Its methods may be called from any thread."""
+class Faults(Plan[Fault, Seen]):
+    """The plan of one host, or of many that share it. A call that is held when its fault is forgotten is cut."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ids = itertools.count(1)
-        self._faults: list[Fault] = []
-
-    def load(self, plan: Iterable[Mapping[str, t.Any]]) -> list[int]:
-        """Add a whole plan, or none of it."""
-        return [self._add(fault) for fault in [read_fault(row) for row in plan]]
-
-    def add(self, **row: t.Any) -> int:
-        return self._add(read_fault(row))
-
-    def clear(self, fault_id: int = 0) -> None:
-        """Forget one fault, or all. Calls that are held are let go: their connections are cut."""
-        with self._lock:
-            self._faults = [f for f in self._faults if fault_id and f.id != fault_id]
-
-    def rows(self) -> list[dict[str, t.Any]]:
-        with self._lock:
-            return [asdict(fault) for fault in self._faults]
-
-    def strike(self, call: Seen) -> list[Fault]:
-        """The faults that this call falls under, counted."""
-        if not self._faults:
-            return []
-        with self._lock:
-            return [fault for fault in self._faults if self._strikes(fault, call)]
-
-    def is_kept(self, fault: Fault) -> bool:
-        with self._lock:
-            return any(kept is fault for kept in self._faults)
-
-    @staticmethod
-    def _strikes(fault: Fault, call: Seen) -> bool:
-        if (fault.count and fault.struck >= fault.count) or not fault.fits(call):
-            return False
-        fault.seen += 1
-        if fault.seen < fault.nth:
-            return False
-        fault.struck += 1
-        return True
-
-    def _add(self, fault: Fault) -> int:
-        with self._lock:
-            fault.id = next(self._ids)
-            self._faults.append(fault)
-        return fault.id
+        super().__init__(read_fault)

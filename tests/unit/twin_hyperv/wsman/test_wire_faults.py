@@ -14,8 +14,9 @@ import requests
 from pypsrp.exceptions import WSManFaultError as PypsrpFault
 from winrm.exceptions import WinRMTransportError, WSManFaultError
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import BadFault, Faults
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import Faults
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.server import Server
+from ansible_collections.ferragosto.dr.extensions.twin.plan import BadFault
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.test_wire_shells import until
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import (
     ANNA,
