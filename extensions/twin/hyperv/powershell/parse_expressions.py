@@ -50,10 +50,6 @@ FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*-[A-Za-z0-9]+")
 _BARE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 # What PowerShell takes for a quotation mark beside ' itself: such a letter would end a string that the parser goes on with.
 _CURLY_QUOTES = frozenset("\u2018\u2019\u201a\u201b\u201c\u201d\u201e")
-_KEYWORDS = frozenset(
-    "begin break catch class continue data do dynamicparam else elseif end enum exit filter finally for foreach from function "
-    "if in param process return switch throw trap try until using while".split()
-)
 
 
 class ExpressionReader(ABC):
@@ -258,7 +254,7 @@ class ExpressionReader(ABC):
                     arguments = self._elements(child)
                 case dummy:
                     raise self.unknown(child)
-        if name is not None and (name.casefold() in _KEYWORDS or not FUNCTION_NAME.fullmatch(name)):
+        if name is not None and not FUNCTION_NAME.fullmatch(name):  # no keyword has a dash
             raise self.error(node, f"the twin does not know the command {name}")
         return Command(self.place(node), name, block, arguments)
 
