@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tree_sitter
-import tree_sitter_powershell
+
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse import is_broken, root_of
 
 _Node: t.TypeAlias = tree_sitter.Node
 
@@ -62,9 +63,7 @@ def findings(text: str, *, is_bootstrap: bool) -> Iterator[Finding]:
             yield Finding(number, "one-line-param", "param() shares its line with code")
         if _SWITCH_ON_ONE_LINE.search(line):
             yield Finding(number, "one-line-switch", "the clauses of switch share its line")
-    source = text.encode("utf-8")
-    root = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language())).parse(source).root_node
-    waiting = [root]
+    waiting = [root_of(text.encode("utf-8"))]
     while waiting:
         node = waiting.pop()
         waiting.extend(reversed(node.children))
@@ -73,7 +72,7 @@ def findings(text: str, *, is_bootstrap: bool) -> Iterator[Finding]:
 
 
 def _of_node(node: _Node, is_bootstrap: bool) -> Iterator[tuple[str, str]]:
-    if node.is_missing or node.type == "ERROR":
+    if is_broken(node):
         yield "syntax", f"the parser does not understand {_text(node)[:60]!r}"
     match node.type:
         case "try_statement" if not any(c.type in ("catch_clauses", "finally_clause") for c in node.children):

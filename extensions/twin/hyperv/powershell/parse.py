@@ -39,6 +39,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse_e
 
 _ASSIGNMENTS = ("=", "+=")
 _FLOWS = ("return", "throw", "break", "continue", "exit")
+_LANGUAGE = tree_sitter.Language(tree_sitter_powershell.language())
 _Node: t.TypeAlias = tree_sitter.Node
 
 
@@ -46,8 +47,17 @@ _Node: t.TypeAlias = tree_sitter.Node
 def parse(text: str) -> Script:
     """Return the tree of a script; raises SimulatorError naming line and text of what the twin does not know."""
     source = text.encode("utf-8")
-    root = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language())).parse(source).root_node
-    return _Reader(source).script(root)
+    return _Reader(source).script(root_of(source))
+
+
+def root_of(source: bytes) -> _Node:
+    """The root of the parser's own tree, whatever it makes of the text."""
+    return tree_sitter.Parser(_LANGUAGE).parse(source).root_node
+
+
+def is_broken(node: _Node) -> bool:
+    """Whether the parser itself did not understand this place."""
+    return node.is_missing or node.type == "ERROR"
 
 
 class _Reader(ExpressionReader):
@@ -64,7 +74,7 @@ class _Reader(ExpressionReader):
         waiting = [root]
         while waiting:
             node = waiting.pop()
-            if node.is_missing or node.type == "ERROR":
+            if is_broken(node):
                 raise self.error(node, "the parser does not understand this")
             if node.has_error:
                 waiting.extend(reversed(node.children))
