@@ -30,30 +30,23 @@ BOOT_SLACK_S = (
 )
 
 
-def power_on(
-    client: Client, vm: Vm, *, within_s: float = POWER_ON_WITHIN_S, name: str = POWER_ON, unless: Look = never
-) -> list[Step]:
-    return [power_on_step(Machine.of(client, vm), within_s=within_s, name=name, unless=unless)]
+def power_on(client: Client, vm: Vm) -> list[Step]:
+    return [power_on_step(Machine.of(client, vm))]
 
 
-def power_on_step(
-    machine: Machine, *, within_s: float = POWER_ON_WITHIN_S, name: str = POWER_ON, unless: Look = never
-) -> Step:
+def power_on_step(machine: Machine, *, unless: Look = never) -> Step:
     return machine.step(
-        name,
+        POWER_ON,
         calls=scripts.POWER_ON.calls(machine.host, id=machine.guid),
         is_done=lambda sheet: unless(sheet) or sheet.power is Power.ON,
-        act=lambda: machine.act(scripts.POWER_ON, within_s=within_s),
+        act=lambda: machine.act(scripts.POWER_ON, within_s=POWER_ON_WITHIN_S),
         next=f"see the event log Hyper-V-Worker on {machine.host}: memory, disks and switches must be there; {AGAIN}",
     )
 
 
-def power_off(
-    client: Client, vm: Vm, *, guest_within_s: float, within_s: float = POWER_OFF_WITHIN_S, unless: Look = never
-) -> list[Step]:
+def power_off(client: Client, vm: Vm, *, guest_within_s: float) -> list[Step]:
     """Ask the guest for ``guest_within_s`` (0 = not at all), then pull the plug; one step, off at its end."""
-    machine = Machine.of(client, vm)
-    return [power_off_step(machine, guest_within_s=guest_within_s, within_s=within_s, unless=unless)]
+    return [power_off_step(Machine.of(client, vm), guest_within_s=guest_within_s)]
 
 
 def power_off_step(
@@ -61,7 +54,6 @@ def power_off_step(
     *,
     guest_within_s: float,
     within_s: float = POWER_OFF_WITHIN_S,
-    name: str = "power off",
     unless: Look = never,
 ) -> Step:
     calls = list(scripts.TURN_OFF.calls(machine.host, id=machine.guid))
@@ -74,7 +66,7 @@ def power_off_step(
         machine.act(scripts.TURN_OFF, within_s=within_s)
 
     return machine.step(
-        name,
+        "power off",
         calls=calls,
         is_done=lambda sheet: unless(sheet) or sheet.power is Power.OFF,
         act=act,
@@ -151,7 +143,7 @@ class Attempt:
             return None
 
 
-def reset(client: Client, vm: Vm, *, attempt: int, run_id: str, within_s: float = RESET_WITHIN_S) -> list[Step]:
+def reset(client: Client, vm: Vm, *, attempt: int, run_id: str) -> list[Step]:
     """Reset (or power on, when it is off), once per ``attempt`` of a run.
 
     A reset leaves the power state as it was, and the controller may die right after it. So the VM is marked first, with the
@@ -169,7 +161,7 @@ def reset(client: Client, vm: Vm, *, attempt: int, run_id: str, within_s: float 
         sheet = machine.last()
         mark = Attempt(run_id=run_id, number=attempt, at_s=sheet.read_at_s, boot_at_s=booted_at_s(sheet))
         text = notes.written(sheet.notes, {MARK: str(mark)})
-        machine.act(scripts.RESTART, within_s=within_s, old=sheet.notes, new=text)
+        machine.act(scripts.RESTART, within_s=RESET_WITHIN_S, old=sheet.notes, new=text)
 
     return [
         machine.step(

@@ -37,32 +37,25 @@ ASK_TASK = "qmshutdown"  # not waited for to its end: a guest that does not obey
 RESET_TASKS = ("qmreset", "qmreboot", *ON_TASKS)
 
 
-def power_on(
-    client: Client, vm: Vm, *, within_s: float = POWER_ON_WITHIN_S, name: str = POWER_ON, unless: Look = never
-) -> list[Step]:
-    return [power_on_step(Machine.of(client, vm), within_s=within_s, name=name, unless=unless)]
+def power_on(client: Client, vm: Vm) -> list[Step]:
+    return [power_on_step(Machine.of(client, vm))]
 
 
-def power_on_step(
-    machine: Machine, *, within_s: float = POWER_ON_WITHIN_S, name: str = POWER_ON, unless: Look = never
-) -> Step:
+def power_on_step(machine: Machine, *, unless: Look = never) -> Step:
     return machine.step(
-        name,
+        POWER_ON,
         calls=[f"POST {machine.path}/status/start"],
         is_done=lambda sheet: unless(sheet) or sheet.power is Power.ON,
-        act=lambda: start(machine, name, within_s),
+        act=lambda: start(machine, POWER_ON, POWER_ON_WITHIN_S),
         tasks=ON_TASKS,
-        within_s=within_s,
+        within_s=POWER_ON_WITHIN_S,
         next=f"read the task's log on {machine.node}: memory, storage and the bridges of its NICs must be there; {AGAIN}",
     )
 
 
-def power_off(
-    client: Client, vm: Vm, *, guest_within_s: float, within_s: float = POWER_OFF_WITHIN_S, unless: Look = never
-) -> list[Step]:
+def power_off(client: Client, vm: Vm, *, guest_within_s: float) -> list[Step]:
     """Ask the guest for ``guest_within_s`` (0 = not at all), then pull the plug; one step, off at its end."""
-    machine = Machine.of(client, vm)
-    return [power_off_step(machine, guest_within_s=guest_within_s, within_s=within_s, unless=unless)]
+    return [power_off_step(Machine.of(client, vm), guest_within_s=guest_within_s)]
 
 
 def power_off_step(
@@ -70,7 +63,6 @@ def power_off_step(
     *,
     guest_within_s: float,
     within_s: float = POWER_OFF_WITHIN_S,
-    name: str = "power off",
     unless: Look = never,
 ) -> Step:
     calls = [f"POST {machine.path}/status/stop"]
@@ -83,7 +75,7 @@ def power_off_step(
         pull_plug(machine, within_s)
 
     return machine.step(
-        name,
+        "power off",
         calls=calls,
         is_done=lambda sheet: unless(sheet) or sheet.power is Power.OFF,
         act=act,
@@ -212,7 +204,7 @@ class Attempt:
             return None
 
 
-def reset(client: Client, vm: Vm, *, attempt: int, run_id: str, within_s: float = RESET_WITHIN_S) -> list[Step]:
+def reset(client: Client, vm: Vm, *, attempt: int, run_id: str) -> list[Step]:
     """Reset (or power on, when it is off), once per ``attempt`` of a run.
 
     A reset of QEMU leaves neither the power state nor the uptime changed, and the controller may die right after it. So the
@@ -232,11 +224,11 @@ def reset(client: Client, vm: Vm, *, attempt: int, run_id: str, within_s: float 
         mark = Attempt(run_id=run_id, number=attempt, last_task=newest_restart(machine))
         machine.put(f"{name}: mark", lambda now: {"description": keepsake.with_restart(now.config, str(mark))})
         if sheet.power is Power.ON:
-            machine.run(name, "POST", f"{machine.path}/status/reset", within_s=within_s)
+            machine.run(name, "POST", f"{machine.path}/status/reset", within_s=RESET_WITHIN_S)
             return
         if sheet.power is Power.SUSPENDED:
             pull_plug(machine, POWER_OFF_WITHIN_S)
-        start(machine, name, within_s)
+        start(machine, name, RESET_WITHIN_S)
 
     call = "reset" if vm.power is Power.ON else "start"
     return [
@@ -249,7 +241,7 @@ def reset(client: Client, vm: Vm, *, attempt: int, run_id: str, within_s: float 
             is_done=is_done,
             act=act,
             tasks=RESET_TASKS,
-            within_s=within_s,
+            within_s=RESET_WITHIN_S,
             more=lambda sheet: {"attempt": attempt, "uptime_s": sheet.status.get("uptime")},
             next="look at the VM's console; if it does not come up, go on to the replica",
         )
