@@ -21,8 +21,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.tr
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
 
-TICKET_LIVES_S = 7200.0
-RENEW_AFTER_S = 5400.0  # well before its end, and a wait of an hour does not need two
+RENEW_AFTER_S = 5400.0  # a ticket lives 7200 s: well before its end, and a wait of an hour does not need two
 LOGIN_TARGET = "/api2/json/access/ticket"
 
 

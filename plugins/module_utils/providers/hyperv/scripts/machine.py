@@ -12,6 +12,7 @@ from __future__ import annotations
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.reading import SHEET
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
+# What `throw` says is its FullyQualifiedErrorId, the same in every language of the host.
 THROWN = {
     "ferragosto.dr.changed_meanwhile": "its Notes were changed meanwhile, more than once",
     "ferragosto.dr.no_such_adapter": "a network adapter was removed meanwhile",

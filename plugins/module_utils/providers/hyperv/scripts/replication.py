@@ -13,10 +13,6 @@ from __future__ import annotations
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.machine import BEGIN, END
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 
-# What `throw` says is its FullyQualifiedErrorId, the same in every language of the host.
-NOT_OFF = "ferragosto.dr.not_off"
-NO_SUCH_POINT = "ferragosto.dr.no_such_point"
-
 _OFF_ONLY = """\
 if ([string]$vm.State -ne 'Off') {
     throw 'ferragosto.dr.not_off'
