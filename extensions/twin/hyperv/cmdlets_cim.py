@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import messages
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import context_of, visible
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import context_of, play_only, visible
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import Rights
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine
@@ -171,12 +171,6 @@ _CLASSES: dict[tuple[str, str], Callable[[Context], Iterator[PSObject]]] = {
 # --- cmdlets ---------------------------------------------------------------------------------------------------------
 
 
-def _refuse(bound: Bound, *known: str) -> None:
-    for name in bound.arguments:
-        if name not in known:
-            raise SimulatorError(f"the twin does not play {bound.name} -{name}")
-
-
 def _space(bound: Bound, default: str) -> str:
     return str(bound.get("Namespace") or default).replace("\\", "/").casefold()
 
@@ -185,7 +179,7 @@ def _space(bound: Bound, default: str) -> str:
 def get_cim_instance(bound: Bound) -> Iterator[object]:
     """Show the instances of a class, perhaps of those with certain values."""
     context = context_of(bound)
-    _refuse(bound, "ClassName", "Namespace", "Filter", "Property", "OperationTimeoutSec")
+    play_only(bound, "ClassName", "Namespace", "Filter", "Property", "OperationTimeoutSec")
     space, name = _space(bound, _CIMV2), str(bound.get("ClassName")).casefold()
     if space == _VIRTUALIZATION and context.rights is Rights.DENIED:
         raise _error(bound, "0x80041003", "PermissionDenied", "no_cim_rights")
@@ -222,7 +216,7 @@ def _value(instance: PSObject, name: str) -> object:
 def get_cim_associated_instance(bound: Bound) -> Iterator[object]:
     """Show the settings of a VM."""
     context = context_of(bound)
-    _refuse(bound, "InputObject", "ResultClassName", "Association", "Namespace", "OperationTimeoutSec")
+    play_only(bound, "InputObject", "ResultClassName", "Association", "Namespace", "OperationTimeoutSec")
     source = bound.get("InputObject")
     result = str(bound.get("ResultClassName") or "").casefold()
     association = str(bound.get("Association") or "Msvm_SettingsDefineState").casefold()
@@ -236,7 +230,7 @@ def get_cim_associated_instance(bound: Bound) -> Iterator[object]:
 def invoke_cim_method(bound: Bound) -> Iterator[object]:
     """Draw a guest's screen: GetVirtualSystemThumbnailImage of the management service."""
     context = context_of(bound)
-    _refuse(bound, "InputObject", "MethodName", "Arguments", "OperationTimeoutSec")
+    play_only(bound, "InputObject", "MethodName", "Arguments", "OperationTimeoutSec")
     service, arguments = bound.get("InputObject"), bound.get("Arguments")
     method = str(bound.get("MethodName")).casefold()
     is_service = isinstance(service, PSObject) and service.is_a(

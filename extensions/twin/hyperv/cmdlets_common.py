@@ -41,6 +41,18 @@ def context_of(bound: Bound) -> Context:
     return context
 
 
+def refuse(bound: Bound, *names: str) -> None:
+    """Raise SimulatorError for a parameter that the twin does not play."""
+    for name in names:
+        if bound.has(name):
+            raise SimulatorError(f"the twin does not play {bound.name} -{name}")
+
+
+def play_only(bound: Bound, *known: str) -> None:
+    """Raise SimulatorError for any parameter but these."""
+    refuse(bound, *(name for name in bound.arguments if name not in known))
+
+
 def failure(
     bound: Bound, kind: tuple[str, str], key: str, *, target: object = None, **words: object
 ) -> PowerShellError:

@@ -16,6 +16,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common imp
     is_pattern,
     machines,
     objects_of,
+    play_only,
+    refuse,
     require_change,
     require_sight,
     visible,
@@ -30,18 +32,12 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.objects import (
     snapshot,
     vm_switch,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.operators import wildcard
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, cmdlet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import EnumValue
 
 _VHD = "Microsoft.Vhd.PowerShell."
-
-
-def _refuse(bound: Bound, *names: str) -> None:
-    for name in names:
-        if bound.has(name):
-            raise SimulatorError(f"the twin does not play {bound.name} -{name}")
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
@@ -51,7 +47,7 @@ def _refuse(bound: Bound, *names: str) -> None:
 def get_vm_snapshot(bound: Bound) -> Iterator[object]:
     """Show checkpoints and recovery points; -SnapshotType Replica alone misses types 7 and 8."""
     context = require_sight(bound)
-    _refuse(bound, "ParentOf", "ChildOf")
+    refuse(bound, "ParentOf", "ChildOf")
     context.fleet.tick()
     wanted, pattern = bound.get("SnapshotType"), str(bound.get("Name") or "*")
     if bound.has("Id"):
@@ -103,7 +99,7 @@ def _adapters(bound: Bound, name: str) -> Iterator[tuple[Machine, Adapter] | Pow
 @cmdlet("Get-VMNetworkAdapter")
 def get_vm_network_adapter(bound: Bound) -> Iterator[object]:
     context = require_sight(bound)
-    _refuse(bound, "ManagementOS", "VMSnapshot", "SwitchName")
+    refuse(bound, "ManagementOS", "VMSnapshot", "SwitchName")
     if bound.is_on("All"):
         for machine in visible(context):
             yield from (network_adapter(context, machine, card) for card in machine.adapters)
@@ -134,7 +130,7 @@ def _connect(bound: Bound, switch: str) -> Iterator[object]:
 @cmdlet("Connect-VMNetworkAdapter")
 def connect_vm_network_adapter(bound: Bound) -> Iterator[object]:
     context = require_change(bound)
-    _refuse(bound, "UseAutomaticConnection")
+    refuse(bound, "UseAutomaticConnection")
     given = [s.name for s in objects_of(bound, "VMSwitch", Switch)] if bound.has("VMSwitch") else []
     wanted = given[0] if given else str(bound.get("SwitchName"))
     switch = context.host.switch(wanted)
@@ -152,8 +148,7 @@ def disconnect_vm_network_adapter(bound: Bound) -> Iterator[object]:
 def set_vm_network_adapter(bound: Bound) -> Iterator[object]:
     """Set the switch that a test failover connects to; nothing else is played."""
     context = require_change(bound)
-    known = ("VM", "VMName", "VMNetworkAdapter", "Name", "TestReplicaSwitchName", "Passthru")
-    _refuse(bound, *(name for name in bound.arguments if name not in known))
+    play_only(bound, "VM", "VMName", "VMNetworkAdapter", "Name", "TestReplicaSwitchName", "Passthru")
     for found in _adapters(bound, "Name"):
         if isinstance(found, PowerShellError):
             yield found
@@ -172,7 +167,7 @@ def set_vm_network_adapter(bound: Bound) -> Iterator[object]:
 @cmdlet("Get-VMSwitch")
 def get_vm_switch(bound: Bound) -> Iterator[object]:
     context = require_sight(bound)
-    _refuse(bound, "ResourcePoolName")
+    refuse(bound, "ResourcePoolName")
     kinds, ids, names = bound.get("SwitchType"), bound.get("Id"), bound.get("Name")
     switches = list(context.host.switches.values())
     if isinstance(kinds, list):
@@ -190,7 +185,7 @@ def get_vm_switch(bound: Bound) -> Iterator[object]:
 @cmdlet("Get-VMHardDiskDrive")
 def get_vm_hard_disk_drive(bound: Bound) -> Iterator[object]:
     context = require_sight(bound)
-    _refuse(bound, "VMSnapshot", "VMDriveController")
+    refuse(bound, "VMSnapshot", "VMDriveController")
     wanted = {"ControllerNumber": "controller_number", "ControllerLocation": "controller_location"}
     for machine in machines(bound):
         if isinstance(machine, PowerShellError):
@@ -209,7 +204,7 @@ def get_vm_hard_disk_drive(bound: Bound) -> Iterator[object]:
 def get_vhd(bound: Bound) -> Iterator[object]:
     """Show virtual disks by path, or all of a VM."""
     context = require_sight(bound)
-    _refuse(bound, "DiskNumber")
+    refuse(bound, "DiskNumber")
     disks = [(m, d) for m in visible(context) for d in m.disks]
     if bound.has("VMId"):
         ids = bound.get("VMId")

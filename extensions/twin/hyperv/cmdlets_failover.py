@@ -12,6 +12,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common imp
     act,
     machines,
     objects_of,
+    refuse,
     require_sight,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Checkpoint, Machine
@@ -45,9 +46,7 @@ def _each(
 ) -> Iterator[tuple[Call, Row] | PowerShellError]:
     """Meet the state table once per VM; a refusal is one VM's own."""
     require_sight(bound)
-    for name in _UNPLAYED:
-        if bound.has(name):
-            raise SimulatorError(f"the twin does not play {bound.name} -{name}")
+    refuse(bound, *_UNPLAYED)
     for call in calls:
         if isinstance(call, PowerShellError):
             yield call

@@ -17,6 +17,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common imp
     is_pattern,
     machines,
     named,
+    play_only,
+    refuse,
     require_change,
     require_sight,
     visible,
@@ -68,9 +70,7 @@ def get_vm_host(bound: Bound) -> Iterator[object]:
 def set_vm(bound: Bound) -> Iterator[object]:
     context = require_change(bound)
     changes = {name: value for name, value in bound.arguments.items() if name not in _NEUTRAL}
-    for name in changes:
-        if name not in _SETTINGS:
-            raise SimulatorError(f"the twin does not play Set-VM -{name}")
+    play_only(bound, *_NEUTRAL, *_SETTINGS)
     for machine in machines(bound, "Name"):
         if isinstance(machine, PowerShellError):
             yield machine
@@ -128,9 +128,7 @@ def stop_vm(bound: Bound) -> Iterator[object]:
 
 @cmdlet("Restart-VM")
 def restart_vm(bound: Bound) -> Iterator[object]:
-    for name in ("Wait", "For", "Delay", "Timeout", "Type"):
-        if bound.has(name):
-            raise SimulatorError(f"the twin does not play Restart-VM -{name}")
+    refuse(bound, "Wait", "For", "Delay", "Timeout", "Type")
     yield from _powered(bound)
 
 
@@ -146,6 +144,5 @@ def resume_vm(bound: Bound) -> Iterator[object]:
 
 @cmdlet("Remove-VMSavedState")
 def remove_vm_saved_state(bound: Bound) -> Iterator[object]:
-    if bound.has("VMSnapshot"):
-        raise SimulatorError("the twin does not play Remove-VMSavedState -VMSnapshot")
+    refuse(bound, "VMSnapshot")
     yield from _powered(bound)

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import messages
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import context_of
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import context_of, is_pattern, play_only
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.events import LOG_NAME, PROVIDER, Event
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import Rights
@@ -172,23 +172,21 @@ def get_net_firewall_rule(bound: Bound) -> Iterator[object]:
             activity=bound.name,
         )
     language = messages.CULTURES.index(context.host.culture)
-    rules = {name: (listener, texts[language]) for name, listener, *texts in _RULES}
+    rules = {name: (listener, *texts[language]) for name, listener, *texts in _RULES}
+    play_only(bound, "Name", "DisplayName", "DisplayGroup")
     asked = {name: bound.get(name) for name in ("Name", "DisplayName", "DisplayGroup") if bound.has(name)}
-    unknown = [name for name in bound.arguments if name not in asked]
-    if unknown:
-        raise SimulatorError(f"the twin does not play Get-NetFirewallRule -{unknown[0]}")
     if not asked:
-        yield from (_rule(context, name) for name in rules)
+        yield from (_rule(context, name, *rule) for name, rule in rules.items())
     for parameter, patterns in asked.items():
         for pattern in _many(patterns):
             fits = wildcard(str(pattern))
             found = [
                 name
-                for name, (dummy, (display, group)) in rules.items()
+                for name, (dummy, display, group) in rules.items()
                 if fits.fullmatch({"Name": name, "DisplayName": display, "DisplayGroup": group}[parameter])
             ]
-            yield from (_rule(context, name) for name in found)
-            if not found and not any(letter in str(pattern) for letter in "*?["):
+            yield from (_rule(context, name, *rules[name]) for name in found)
+            if not found and not is_pattern(str(pattern)):
                 yield PowerShellError(
                     messages.text("no_firewall_rule", context.culture, property=parameter, name=pattern),
                     f"CmdletizationQuery_NotFound_{parameter},Get-NetFirewallRule",
@@ -198,17 +196,15 @@ def get_net_firewall_rule(bound: Bound) -> Iterator[object]:
                 )
 
 
-def _rule(context: Context, name: str) -> PSObject:
-    language = messages.CULTURES.index(context.host.culture)
-    listener, texts = next((row[1], row[2 + language]) for row in _RULES if row[0] == name)
+def _rule(context: Context, name: str, listener: str, display: str, group: str) -> PSObject:
     is_open = listener in context.host.server.open_listeners
     return of_class(
         _RULE,
         {
             "Name": name,
             "InstanceID": name,
-            "DisplayName": texts[0],
-            "DisplayGroup": texts[1],
+            "DisplayName": display,
+            "DisplayGroup": group,
             "Description": "",
             "Group": "@%systemroot%\\system32\\vmms.exe,-210",
             "Enabled": enum(_NET_SECURITY + "Enabled", "True" if is_open else "False"),
