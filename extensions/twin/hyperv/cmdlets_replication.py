@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import messages
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common import (
@@ -16,9 +16,11 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.cmdlets_common imp
     failure,
     is_pattern,
     machines,
+    refuse,
     require_sight,
     visible,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import is_address, refusal
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.objects_replication import (
@@ -27,15 +29,19 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.objects_replicatio
     vm_replication_health,
     vm_replication_server,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.operators import wildcard
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, cmdlet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import EnumValue, PSObject
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import Endpoint
 
 
-def _replicated(bound: Bound) -> Iterator[Machine | PowerShellError]:
-    """Give the VMs of Get- and Measure-VMReplication: those named, or all; of these those that the filters let through."""
+def _replications(
+    bound: Bound, show: Callable[[Context, Machine, Endpoint], PSObject]
+) -> Iterator[PSObject | PowerShellError]:
+    """Show the relationships of the VMs named, or of all; of these those that the filters let through."""
     context = require_sight(bound)
+    context.fleet.tick()
     if bound.has("VM") or bound.has("VMName"):
         names = bound.get("VMName")
         is_exact = bound.has("VM") or (isinstance(names, list) and not any(is_pattern(str(name)) for name in names))
@@ -45,56 +51,35 @@ def _replicated(bound: Bound) -> Iterator[Machine | PowerShellError]:
     for machine in found:
         if isinstance(machine, PowerShellError):
             yield machine
-        elif machine.endpoint is None:
-            if is_exact:
-                yield failure(bound, NOT_FOUND, "not_found_object", target=machine.name)
-        else:
-            yield machine
+        elif machine.endpoint is not None:
+            shown = show(context, machine, machine.endpoint)
+            if _filtered(bound, shown):
+                yield shown
+        elif is_exact:
+            yield failure(bound, NOT_FOUND, "not_found_object", target=machine.name)
 
 
 def _filtered(bound: Bound, shown: PSObject) -> bool:
-    for parameter, name in (
-        ("ReplicationState", "ReplicationState"),
-        ("ReplicationHealth", "ReplicationHealth"),
-        ("ReplicationMode", "ReplicationMode"),
-        ("ReplicationRelationshipType", "ReplicationRelationshipType"),
-    ):
+    for parameter in ("ReplicationState", "ReplicationHealth", "ReplicationMode", "ReplicationRelationshipType"):
         wanted = bound.get(parameter)
-        if isinstance(wanted, EnumValue) and shown.get(name) != wanted:
+        if isinstance(wanted, EnumValue) and shown.get(parameter) != wanted:
             return False
     for parameter in ("ReplicaServerName", "PrimaryServerName"):
         text = bound.get(parameter)
         if text and not wildcard(str(text)).fullmatch(str(shown.get(parameter))):
             return False
-    if bound.has("TrustGroup"):
-        raise SimulatorError(f"the twin does not play {bound.name} -TrustGroup")
+    refuse(bound, "TrustGroup")
     return True
 
 
 @cmdlet("Get-VMReplication")
 def get_vm_replication(bound: Bound) -> Iterator[object]:
-    context = require_sight(bound)
-    context.fleet.tick()
-    for machine in _replicated(bound):
-        if isinstance(machine, PowerShellError):
-            yield machine
-        elif machine.endpoint is not None:
-            shown = vm_replication(context, machine, machine.endpoint)
-            if _filtered(bound, shown):
-                yield shown
+    yield from _replications(bound, vm_replication)
 
 
 @cmdlet("Measure-VMReplication")
 def measure_vm_replication(bound: Bound) -> Iterator[object]:
-    context = require_sight(bound)
-    context.fleet.tick()
-    for machine in _replicated(bound):
-        if isinstance(machine, PowerShellError):
-            yield machine
-        elif machine.endpoint is not None:
-            shown = vm_replication_health(context, machine, machine.endpoint)
-            if _filtered(bound, shown):
-                yield shown
+    yield from _replications(bound, vm_replication_health)
 
 
 @cmdlet("Get-VMReplicationServer")
