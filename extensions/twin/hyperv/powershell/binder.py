@@ -13,7 +13,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.metadata import Cmdlet, Parameter, Way
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, Session
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.sets import BindingError
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import Hashtable, PSObject
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import PSObject
 
 
 class _Mark:
@@ -119,12 +119,14 @@ class _Call:
 
     def _bind_properties(self, value: object) -> bool:
         """Bind the object's properties to the parameters of these names or aliases; say whether any was."""
+        if not isinstance(value, PSObject):
+            return False
         is_any = False
         for parameter in self._default_first(self._unbound("by_name")):
             for name in (parameter.name, *parameter.aliases):
-                if not _has(value, name) or not any(parameter.place(s) for s in self._sets):
+                if not value.has(name) or not any(parameter.place(s) for s in self._sets):
                     continue
-                found = _property(value, name)
+                found = value.get(name)
                 # A property that does not fit is no error to PowerShell, it is not this parameter's.
                 if found is not None and _is_convertible(found, parameter):
                     self._take(parameter, self._value(parameter, found))
@@ -209,11 +211,3 @@ def validate(where: str, parameter: Parameter, given: object, converted: object)
         for item in items:
             if str(item).casefold() not in known:
                 raise BindingError(sets.BAD_VALUE, f"{where}: {item!r} is not one of {', '.join(parameter.words)}")
-
-
-def _has(value: object, name: str) -> bool:
-    return isinstance(value, PSObject) and value.has(name)
-
-
-def _property(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, PSObject | Hashtable) else None

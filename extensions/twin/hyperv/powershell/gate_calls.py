@@ -27,7 +27,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes i
     Argument,
     Block,
     Call,
-    Command,
     Expression,
     Paren,
     Pipeline,
@@ -64,9 +63,7 @@ class Given:
     type: Type
 
 
-def reasons(
-    cmdlet: Cmdlet, command: Command, given: Sequence[Given], piped: Type, *, is_piped: bool
-) -> Iterator[Reason]:
+def reasons(cmdlet: Cmdlet, given: Sequence[Given], piped: Type, *, is_piped: bool) -> Iterator[Reason]:
     """Say everything that is wrong with one call; `piped` is the type of what comes down the pipeline."""
     bound: dict[str, Given] = {}
     for one in given:

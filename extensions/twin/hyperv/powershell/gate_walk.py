@@ -282,7 +282,7 @@ class Walk:
             self._value(command.block, scope)
             return None
         if cmdlet is not None:
-            for rule, message in gate_calls.reasons(cmdlet, command, given, piped, is_piped=is_piped):
+            for rule, message in gate_calls.reasons(cmdlet, given, piped, is_piped=is_piped):
                 self._find(command.place, rule, message)
             return self._output(cmdlet, command, piped, block_output)
         function = self._functions.get(name.casefold())

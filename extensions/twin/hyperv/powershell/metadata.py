@@ -70,10 +70,6 @@ class Parameter:
         return self.type == "switch"
 
     @property
-    def is_list(self) -> bool:
-        return self.type.endswith("[]")
-
-    @property
     def item_type(self) -> str:
         """The type without its brackets."""
         return self.type.removesuffix("[]")
