@@ -10,10 +10,10 @@ import typing as t
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import EnumValue
 
-_IMPACTS = ("None", "Low", "Medium", "High")
 # What powershell.exe -NonInteractive answers to any prompt (ConsoleHost's resources, Windows PowerShell 5.1).
 NON_INTERACTIVE = "Windows PowerShell is in NonInteractive mode. Read and Prompt functionality is not available."
 
@@ -99,9 +99,10 @@ class Bound:
 
     def _is_confirmed_by_preference(self) -> bool:
         preference = str(self.session.variable("ConfirmPreference") or "High")
-        if preference not in _IMPACTS:
+        impacts = metadata.IMPACTS
+        if preference not in impacts:
             raise SimulatorError(f"$ConfirmPreference is {preference!r}")
-        return preference != "None" and _IMPACTS.index(self.confirm_impact) >= _IMPACTS.index(preference)
+        return preference != "None" and impacts.index(self.confirm_impact) >= impacts.index(preference)
 
 
 _RUNS: dict[str, Run] = {}
@@ -112,8 +113,6 @@ def cmdlet(name: str) -> Callable[[Run], Run]:
 
     The name must be in cmdlets.json, else nothing could be bound to it; two functions for one cmdlet are a mistake.
     """
-    from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
-
     if metadata.find(name) is None:
         raise SimulatorError(f"cmdlets.json has no row for {name}")
 
