@@ -25,9 +25,9 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.kee
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import machine as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 CHANGED_MEANWHILE_TRIES = 3
-AGAIN = "then run the same command again"
 
 Look: t.TypeAlias = Callable[[Sheet], bool]
 

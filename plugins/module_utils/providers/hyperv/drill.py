@@ -25,7 +25,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
     preflight_acts,
     wire,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Change, Machine
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
     FAILED_OVER,
@@ -36,6 +36,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.leg
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.migrate import see_guest
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 GUEST_WITHIN_S = 300.0
 # States of a replica in which Hyper-V makes a test VM of it.
@@ -198,7 +199,7 @@ def _start(machine: Machine, snapshot: str) -> Step:
         calls=scripts.START_TEST.calls(machine.host, id=machine.guid),
         is_done=lambda test: bool(test.id),
         act=act,
-        next=f"see the event log Hyper-V-VMMS on {machine.host}; choose another recovery point, or {AGAIN[5:]}",
+        next=f"see the event log Hyper-V-VMMS on {machine.host}; choose another recovery point, or {RUN_AGAIN}",
     )
 
 

@@ -12,8 +12,9 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import B
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,15 +24,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, power
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
-    AGAIN,
-    Change,
-    Machine,
-    unplugged,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine, unplugged
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 GUEST_WITHIN_S = 30.0  # the RTO clock runs, and what is fenced is mostly broken already
 USUAL_AUTOSTART = "StartIfRunning"  # Hyper-V's own default, where nothing tells the word that was

@@ -26,11 +26,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pa
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine, facts
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine, facts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.replicas import is_line
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 PRIMARY, REPLICA = "Primary", "Replica"
 REPLICATING, PREPARED, READY = "Replicating", "PreparedForFailover", "ReadyForInitialReplication"

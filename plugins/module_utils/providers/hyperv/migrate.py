@@ -28,11 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
     turning,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
-    AGAIN,
-    Change,
-    Machine,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import NoSuchVm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
@@ -46,6 +42,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.leg
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight_acts import Terms
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 MIGRATE_WITHIN_S = 4 * 3600.0  # the last log of a VM that writes much
 GUEST_WITHIN_S = 300.0  # a planned downtime: the guest gets the time it needs to close cleanly, and to come up
@@ -178,7 +175,7 @@ class _Move:
             is_done=lambda sheet: _has_left(sheet) or sheet.replication_state == PREPARED,
             guard=guard,
             within_s=self.within_s,
-            next=f"the VM is off on {source.host}: {AGAIN[5:]} to continue; to let it serve there, Stop-VMFailover and Start-VM"
+            next=f"the VM is off on {source.host}: {RUN_AGAIN} to continue; to let it serve there, Stop-VMFailover and Start-VM"
             f" on {source.host}",
         )
 
@@ -201,7 +198,7 @@ class _Move:
             scripts.FAIL_OVER,
             is_done=lambda sheet: sheet.mode == PRIMARY or sheet.replication_state in FAILED_OVER,
             guard=guard,
-            next=f"the VM is off on both hosts: {AGAIN[5:]} to continue; to let it serve on {source.host}, migrate it back",
+            next=f"the VM is off on both hosts: {RUN_AGAIN} to continue; to let it serve on {source.host}, migrate it back",
         )
 
     def _claim(self) -> Step:
@@ -300,7 +297,7 @@ def see_guest(machine: Machine, *, within_s: float) -> Step:
             raise ProviderFault(
                 what=f"see the guest of {machine.target} alive",
                 why=f"{wait.outcome} after {wait.took_s:.0f} s: {wait.evidence}",
-                next=f"look at its console; if it still boots, {AGAIN[5:]}",
+                next=f"look at its console; if it still boots, {RUN_AGAIN}",
             )
 
     return machine.step(
@@ -308,7 +305,7 @@ def see_guest(machine: Machine, *, within_s: float) -> Step:
         calls=[f"{machine.host}: Get-VM -Id '{machine.guid}' (Heartbeat), for up to {within_s:.0f} s"],
         is_done=power.is_guest_alive,
         act=act,
-        next=f"look at its console; give it more time and {AGAIN[5:]}",
+        next=f"look at its console; give it more time and {RUN_AGAIN}",
     )
 
 

@@ -13,10 +13,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Heartbeat, Power, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import notes, wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Look, Machine, never
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Look, Machine, never
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import power as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 POWER_ON = marks.POWER_ON  # the clock of a recovery goes by this name
 POWER_ON_WITHIN_S = 180.0  # memory is assigned first, and a saved VM is read back from its file

@@ -18,12 +18,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import Legs
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 CERTIFICATE, KERBEROS = "Certificate", "Kerberos"
 ANYBODY = "*"

@@ -22,7 +22,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, points, power, preflight
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
-    AGAIN,
     Change,
     Look,
     Machine,
@@ -37,6 +36,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.pre
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import failover as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 FAIL_OVER_WITHIN_S = 300.0  # the chosen point's differences are merged on some releases before the answer comes
 BOOT_ROUNDED_S = 1.0  # uptime is told in whole seconds
@@ -110,7 +110,7 @@ class Promotion:
             "stamp as failed over",
             lambda sheet: Change(marks={stamps.RUN: self.run_id, stamps.PHASE: Phase.FAILOVER}),
             unless=self.is_past,
-            next=f"it serves already; {AGAIN[5:]}, which sets the stamp",
+            next=f"it serves already; {RUN_AGAIN}, which sets the stamp",
         )
 
     # --- what is there ------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class Promotion:
             is_done=is_done,
             act=act,
             more=lambda sheet: {"point": self.point.id},
-            next=f"see the event log Hyper-V-VMMS on {self.machine.host}; choose another recovery point, or {AGAIN[5:]}",
+            next=f"see the event log Hyper-V-VMMS on {self.machine.host}; choose another recovery point, or {RUN_AGAIN}",
         )
 
     def _isolate(self) -> Step:
@@ -205,7 +205,7 @@ class Promotion:
             ],
             is_done=lambda sheet: self.is_past(sheet) or power.is_guest_alive(sheet),
             act=self._await_guest,
-            next=f"look at its console; give it more time and {AGAIN[5:]}, or choose an older recovery point",
+            next=f"look at its console; give it more time and {RUN_AGAIN}, or choose an older recovery point",
         )
 
     def _await_guest(self) -> None:
@@ -222,7 +222,7 @@ class Promotion:
             GuestOutcome.CRASHED: again,
             GuestOutcome.POWERED_OFF: f"see in the event log Hyper-V-Worker who turned it off; if it was the guest, {again}",
             GuestOutcome.BLOCKED: f"free its volume or lift what stopped it, {AGAIN}",
-            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {AGAIN[5:]}; if it hangs, {again}",
+            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {RUN_AGAIN}; if it hangs, {again}",
         }
         raise ProviderFault(
             what=f"see the guest of {self.machine.target} alive",

@@ -24,7 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import preflight_acts, turning
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import AGAIN, Machine
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
     FAILED_OVER,
@@ -38,6 +38,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.leg
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight_acts import Terms
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 SYNC_WITHIN_S = 4 * 3600.0  # the differences between two sets of disks are found by reading both
 ENABLED, DISABLED, SYNCED, TURNED = "enabled", "disabled", "synced", "reversed"

@@ -14,12 +14,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import St
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import (
-    AGAIN,
-    Change,
-    Machine,
-    unplugged,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine, unplugged
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
     HALTED,
     PREPARED,
@@ -33,6 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.leg
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight_acts import Terms
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 POLL_S = 1.0
 BY_HAND = "see Get-VMReplication on both hosts"

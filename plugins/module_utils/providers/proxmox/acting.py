@@ -27,7 +27,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.fa
 CONFIG_WITHIN_S = 60.0
 CHANGED_MEANWHILE_TRIES = 3
 IGNORED = "ignored"  # HA neither starts, stops nor moves it, and keeps its settings
-AGAIN = "then run the same command again"
 
 Json: t.TypeAlias = "Mapping[str, t.Any]"
 

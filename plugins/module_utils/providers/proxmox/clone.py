@@ -22,11 +22,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ways import COPIED
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import hardware, keepsake, tags
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
-    Machine,
-    Sheet,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Machine, Sheet
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import (
     CLONE,
     copy_of,
@@ -40,6 +36,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.vm
     require_wished,
     until_free,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 CREATE_WITHIN_S = 300.0
 COPY_WITHIN_S = 6 * 3600.0  # a terabyte at 50 MB/s

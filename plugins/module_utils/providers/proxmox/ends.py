@@ -17,7 +17,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pa
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
     Machine,
     Row,
     rows,
@@ -26,6 +25,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import vmid_of_point
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 CLONE, IN_PLACE, RESTORE, HA = "clone", ways.IN_PLACE, "restore", ways.HA
 CONFIG = "config"  # what the journal remembers of a VM whose node is dead

@@ -26,7 +26,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Fo
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import guards, keepsake, power, tags
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
     Machine,
     Sheet,
     rows,
@@ -34,6 +33,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.keepsake import Keepsake
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 GUEST_WITHIN_S = 30.0  # the RTO clock runs, and what is fenced is mostly broken already
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
     IGNORED,
     Look,
     Machine,
@@ -21,6 +20,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.keepsake import Keepsake
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 HA_OURS = "ferragosto.dr: promotion of a dead node's VM"  # comment of a resource that a promotion has made
 _HA_KEPT = ("state", "comment", "group", "failback", "max_relocate", "max_restart")

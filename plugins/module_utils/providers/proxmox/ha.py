@@ -19,9 +19,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import guards, inplace, power
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import AGAIN, Machine, votes
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Machine, votes
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import Promotion
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 RECOVERED_WITHIN_S = 600.0  # two minutes until the dead node's lease is over, then the start
 

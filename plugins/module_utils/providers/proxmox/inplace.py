@@ -18,16 +18,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import guards, keepsake, ssh, tags
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
-    Machine,
-    Sheet,
-    rows,
-    votes,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Machine, Sheet, rows, votes
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import HA, Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.keepsake import Keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import Promotion
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 
 def promote(p: Promotion) -> Iterator[Step]:

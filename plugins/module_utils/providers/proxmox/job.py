@@ -19,9 +19,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import D
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.waiting import wait_until
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import AGAIN, votes
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import votes
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 DEFAULT_SCHEDULE = "*/15"
 RUN_WITHIN_S = 1800.0  # a running replication sends what changed since the last one

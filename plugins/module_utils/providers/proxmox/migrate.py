@@ -18,14 +18,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import job, power, wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
-    Machine,
-    Sheet,
-    votes,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Machine, Sheet, votes
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import MOVED, Ends, storage_rows
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import stamp_step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 MIGRATE_WITHIN_S = 4 * 3600.0  # a terabyte over one gigabit takes some three hours
 GUEST_WITHIN_S = 300.0  # a cold move is a planned downtime: the guest gets the time it needs to close cleanly
@@ -241,4 +237,4 @@ def _next_after(machine: Machine, start: Sheet, mode: str) -> str:
             f"the VM goes on serving on {start.node}; read the task's log there. If it cannot move while it runs, allow a cold"
             f" move with its downtime: dr_policy.cold_migration: true, {AGAIN}"
         )
-    return f"the VM is off on {start.node}: {AGAIN[5:]} to continue the move, or let it serve there: `qm start {machine.vmid}`"
+    return f"the VM is off on {start.node}: {RUN_AGAIN} to continue the move, or let it serve there: `qm start {machine.vmid}`"

@@ -16,7 +16,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Po
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import keepsake, tags, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
     Look,
     Machine,
     Sheet,
@@ -25,6 +24,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.faults import Kind, VendorFault
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 POWER_ON = marks.POWER_ON  # the clock of a recovery goes by this name
 POWER_ON_WITHIN_S = 180.0  # volumes are activated and memory is reserved first

@@ -16,13 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Cl
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import guards, keepsake, power, tags
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
-    Machine,
-    Row,
-    Sheet,
-    rows,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Machine, Row, Sheet, rows
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import (
     Ends,
     copy_of,
@@ -32,6 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
     rows_of_run,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.job import Holder
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 PVESR = "pvesr:"
 BACKUP = "backup:"
@@ -172,7 +167,7 @@ class Promotion:
             calls=[f"POST {machine.path}/agent/ping, for up to {self.guest_within_s:.0f} s"],
             is_done=lambda sheet: self.is_past(sheet) or _is_alive(machine, sheet),
             act=lambda: self._await_guest(machine),
-            next=f"look at its console; give it more time and {AGAIN[5:]}, or choose an older recovery point",
+            next=f"look at its console; give it more time and {RUN_AGAIN}, or choose an older recovery point",
         )
 
     def _await_guest(self, machine: Machine) -> None:
@@ -189,7 +184,7 @@ class Promotion:
             GuestOutcome.CRASHED: again,
             GuestOutcome.POWERED_OFF: f"see in its task history who stopped it; if it was the guest, {again}",
             GuestOutcome.BLOCKED: f"free its storage or lift what stopped it, {AGAIN}",
-            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {AGAIN[5:]}; if it hangs, {again}",
+            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {RUN_AGAIN}; if it hangs, {again}",
         }
         raise ProviderFault(
             what=f"see the guest of {machine.target} alive",

@@ -16,7 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, s
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, ProviderFault, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Sight, Step
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import AGAIN, Row, rows, votes
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Row, rows, votes
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ends import (
     MOVED,
     Ends,
@@ -32,6 +32,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.jo
     cure,
     jobs_of,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 SYNC_WITHIN_S = 4 * 3600.0  # the first run sends every disk whole
 ENABLED, DISABLED, SYNCED, TURNED = "enabled", "disabled", "synced", "reversed"

@@ -17,11 +17,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import R
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ways import COPIED
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import hardware, keepsake, tags, wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
-    Machine,
-    rows,
-)
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import Machine, rows
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.clone import (
     COPY_WITHIN_S,
     machine_of,
@@ -40,6 +36,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.vm
     require_wished,
     until_free,
 )
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 
 def promote(p: Promotion) -> Iterator[Step]:

@@ -25,7 +25,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox im
     tags,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
-    AGAIN,
     Machine,
     Row,
     Sheet,
@@ -49,6 +48,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.job import Holder
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import PAST, stamp_step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 GUEST_WITHIN_S = 30.0  # what the guest would save is thrown away
 JOB_GONE_WITHIN_S = 300.0  # the scheduler looks each minute, then removes the target's disks

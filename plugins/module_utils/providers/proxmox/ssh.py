@@ -18,13 +18,13 @@ from pathlib import Path
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, ProviderFault, SiteUnreachable
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sdk import require_asyncssh
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 CONNECT_WITHIN_S = 20.0
 COMMAND_WITHIN_S = 60.0  # pmxcfs holds a write back for some seconds while its cluster settles
 MOVE = "mv"
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _ZFS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
-_AGAIN = "then run the same command again"
 
 
 def is_configured(spec: EndpointSpec) -> bool:
@@ -120,7 +120,7 @@ class NodeShell:
         return ProviderFault(
             what=what,
             why=f"{self.address}: the answer of `{command}` was lost ({how})",
-            next=f"see on the node what came of it, {_AGAIN}",
+            next=f"see on the node what came of it, {AGAIN}",
             is_answer_lost=True,
         )
 
@@ -174,5 +174,5 @@ def _failed(what: str, address: str, command: str, done: t.Any) -> ProviderFault
     return ProviderFault(
         what=what,
         why=f"{address}: `{command}` ended with {done.exit_status}: {words}",
-        next=f"{cure}, {_AGAIN}",
+        next=f"{cure}, {AGAIN}",
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 import select
 from http.client import HTTPException, HTTPSConnection
 
-READ_AGAIN = "run the same command again: it reads the state first and continues from there"
+RUN_AGAIN = "run the same command again"
+AGAIN = f"then {RUN_AGAIN}"
+READ_AGAIN = f"{RUN_AGAIN}: it reads the state first and continues from there"
 DROPPED = (OSError, HTTPException)  # what a call may raise once it was sent
 
 

@@ -16,6 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Co
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import power, reconfigure, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.acting import Copy
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
@@ -26,7 +27,6 @@ GUEST_WITHIN_S = 300.0  # a cold move is a planned downtime: the guest gets the 
 GIGABYTE = 1024**3
 SPARE_BYTES = 2 * GIGABYTE  # swap and snapshot files grow while it arrives
 LIVE, COLD = "live", "cold"
-_AGAIN = "then run the same command again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def migrate(
         "stamp as migrating",
         {stamps.RUN: run_id, stamps.PHASE: Phase.MIGRATING},
         unless=lambda now: is_there(now) and now.stamps.get(stamps.PHASE) in (Phase.FAILBACK, Phase.FAILOVER),
-        next=f"read the task's error in the vSphere client, {_AGAIN}",
+        next=f"read the task's error in the vSphere client, {AGAIN}",
     )
     if mode == COLD:
         yield from power.power_off(client, start, guest_within_s=guest_within_s, unless=is_there)
@@ -95,7 +95,7 @@ def end_migration(client: Client, vm: Vm, *, run_id: str, phase: str) -> list[St
             copy,
             f"stamp as {phase}",
             {stamps.RUN: run_id, stamps.PHASE: phase},
-            next=f"read the task's error in the vSphere client, {_AGAIN}",
+            next=f"read the task's error in the vSphere client, {AGAIN}",
         )
     ]
 
@@ -203,7 +203,7 @@ def _choose_datastore(vm: Vm, host: Host, to: EndpointSpec, what: str) -> Datast
         return named[0]
     if not sound:
         raise Refused(
-            what=what, why=f"host {host.name} has no accessible datastore", next=f"attach its storage, {_AGAIN}"
+            what=what, why=f"host {host.name} has no accessible datastore", next=f"attach its storage, {AGAIN}"
         )
     stays = [s for s in sound if s.name in vm.datastores]
     return (stays or sorted(sound, key=lambda s: s.free_bytes, reverse=True))[0]
@@ -250,7 +250,7 @@ def _relocate(copy: Copy, target: Target, mode: str, within_s: float) -> None:
         raise ProviderFault(
             what=f"relocate {copy.target}",
             why=f"a cold move was asked for, and it is {now.power}",
-            next=f"find out who powered it on, {_AGAIN}",
+            next=f"find out who powered it on, {AGAIN}",
         )
     spec = vim.vm.RelocateSpec(host=target.host_object, pool=target.pool_object, datastore=target.datastore_object)
     try:
@@ -265,9 +265,9 @@ def _next_after(vm: Vm, mode: str) -> str:
     if mode == LIVE and vm.power is Power.ON:
         return (
             f"the VM goes on serving on {vm.host}; if vMotion is not licensed or not configured there, allow a cold move "
-            f"with its downtime: dr_policy.cold_migration: true, {_AGAIN}"
+            f"with its downtime: dr_policy.cold_migration: true, {AGAIN}"
         )
-    return f"the VM is off on {vm.host}: {_AGAIN[5:]} to continue the move, or let it serve there: vm_power state=on"
+    return f"the VM is off on {vm.host}: {RUN_AGAIN} to continue the move, or let it serve there: vm_power state=on"
 
 
 def _gib(size_bytes: int) -> str:

@@ -26,6 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, GuestOutcome
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import keepsake, power, reconfigure
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.acting import Copy
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
@@ -38,8 +39,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.po
     protective_point,
     revert_to,
 )
-
-_AGAIN = "then run the same command again"
 
 
 def promote(
@@ -67,7 +66,7 @@ def promote(
         "stamp as failed over",
         {stamps.RUN: run_id, stamps.PHASE: Phase.FAILOVER},
         unless=promotion.is_past,
-        next=f"it serves already; {_AGAIN}, which sets the stamp",
+        next=f"it serves already; {AGAIN}, which sets the stamp",
     )
 
 
@@ -129,13 +128,13 @@ class _Promotion:
             raise Refused(
                 what=what,
                 why=f"it waits for the answer to a question: {vm.question}",
-                next=f"answer it in the vSphere client, {_AGAIN}",
+                next=f"answer it in the vSphere client, {AGAIN}",
             )
         if self.copy.is_busy():
             raise Refused(
                 what=what,
                 why="a task works on the replica just now: its replication job may be running",
-                next=f"disable the replication job, wait for the end of its task, {_AGAIN}",
+                next=f"disable the replication job, wait for the end of its task, {AGAIN}",
             )
 
     def is_mine(self, vm: Vm) -> bool:
@@ -161,7 +160,7 @@ class _Promotion:
             marks,
             # A revert took the stamps away: they are set again after it, with the point.
             unless=lambda vm: self.is_past(vm) or self._is_protected(vm),
-            next=f"read the task's error in the vSphere client, {_AGAIN}",
+            next=f"read the task's error in the vSphere client, {AGAIN}",
         )
 
     def protect(self) -> Step:
@@ -174,7 +173,7 @@ class _Promotion:
             task="createsnapshot",
             within_s=SNAPSHOT_WITHIN_S,
             next=f"free space on {', '.join(self.vm.datastores) or 'its datastore'} (a replica with 31 snapshots in one "
-            f"chain takes no more), {_AGAIN}",
+            f"chain takes no more), {AGAIN}",
         )
 
     def is_second_choice(self) -> bool:
@@ -205,7 +204,7 @@ class _Promotion:
             act=lambda: revert_to(self.copy, self.point.id, f"go to recovery point {self.point.name!r}"),
             task="revert",
             within_s=REVERT_WITHIN_S,
-            next=f"read the task's error in the vSphere client; choose another recovery point, or {_AGAIN[5:]}",
+            next=f"read the task's error in the vSphere client; choose another recovery point, or {RUN_AGAIN}",
             more=lambda vm: {"point": self.point.id},
         )
 
@@ -221,7 +220,7 @@ class _Promotion:
             "stamp with the recovery point",
             marks,
             unless=self.is_past,
-            next=f"read the task's error in the vSphere client, {_AGAIN}",
+            next=f"read the task's error in the vSphere client, {AGAIN}",
         )
 
     def isolate(self) -> Step:
@@ -231,7 +230,7 @@ class _Promotion:
             lambda vm: {n.key: keepsake.UNPLUGGED for n in vm.nics},
             # One that is on was isolated before that; NICs that are connected by now serve.
             unless=lambda vm: self.is_past(vm) or vm.power is Power.ON,
-            next=f"disconnect every NIC of {self.vm.name} in the vSphere client, {_AGAIN}",
+            next=f"disconnect every NIC of {self.vm.name} in the vSphere client, {AGAIN}",
         )
 
     def see_guest(self, within_s: float) -> Step:
@@ -240,7 +239,7 @@ class _Promotion:
             calls=[f"WaitForUpdatesEx({self.copy.handle}: guestHeartbeatStatus, up to {within_s:.0f} s)"],
             is_done=lambda vm: self.is_past(vm) or self._is_alive(vm),
             act=lambda: self._await_guest(within_s),
-            next=f"look at its console; give it more time and {_AGAIN[5:]}, or choose an older recovery point",
+            next=f"look at its console; give it more time and {RUN_AGAIN}, or choose an older recovery point",
         )
 
     def _is_alive(self, vm: Vm) -> bool:
@@ -257,12 +256,12 @@ class _Promotion:
         wait = await_guest(self.client, vm, within_s=within_s, since_s=self._since_s(vm), clock=self.clock)
         if wait.outcome is GuestOutcome.ALIVE:
             return
-        again = f"choose an older recovery point than {self.point.name!r}: -e recover_point=..., {_AGAIN}"
+        again = f"choose an older recovery point than {self.point.name!r}: -e recover_point=..., {AGAIN}"
         moves = {
             GuestOutcome.CRASHED: again,
             GuestOutcome.POWERED_OFF: f"see in its events who powered it off; if it was the guest, {again}",
-            GuestOutcome.BLOCKED: f"answer its question in the vSphere client, {_AGAIN}",
-            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {_AGAIN}; if it hangs, {again}",
+            GuestOutcome.BLOCKED: f"answer its question in the vSphere client, {AGAIN}",
+            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {AGAIN}; if it hangs, {again}",
         }
         raise ProviderFault(
             what=f"see the guest of {self.copy.target} alive",
@@ -282,7 +281,7 @@ class _Promotion:
             unless=self.is_past,
             is_live=True,
             next=f"connect the NICs of {self.vm.name} in the vSphere client (does their network exist on "
-            f"{self.vm.host}?), {_AGAIN}",
+            f"{self.vm.host}?), {AGAIN}",
         )
 
     def _plugs_to_serve(self, vm: Vm) -> Mapping[str, keepsake.Plug]:

@@ -12,6 +12,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pa
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Former
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import keepsake, power, reconfigure
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.acting import Copy
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
@@ -24,7 +25,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.po
 )
 
 GUEST_WITHIN_S = 30.0  # what the guest would save is thrown away
-_AGAIN = "then run the same command again"
 
 
 def undo_promotion(
@@ -41,7 +41,7 @@ def undo_promotion(
         copy,
         "take the stamps off",
         {stamps.RUN: "", stamps.PHASE: "", stamps.POINT: "", keepsake.KEY: ""},
-        next=f"remove the {stamps.RUN} and other ferragosto.dr.* settings from {vm.name}, {_AGAIN}",
+        next=f"remove the {stamps.RUN} and other ferragosto.dr.* settings from {vm.name}, {AGAIN}",
     )
     if start.stamps.get(stamps.RUN) != run_id and protective_point(start, run_id) is None:
         # Nothing of this run is here (any more); a copy that a person powered on by hand is not ours to stop.
@@ -72,13 +72,13 @@ def undo_promotion(
             "stamp as taken back",
             {stamps.PHASE: Phase.PROMOTING, stamps.POINT: ""},
             unless=lambda now: protective_point(now, run_id) is None and stamps.POINT not in now.stamps,
-            next=f"read the task's error in the vSphere client, {_AGAIN}",
+            next=f"read the task's error in the vSphere client, {AGAIN}",
         ),
         reconfigure.plug_nics(
             copy,
             "put the NICs back",
             lambda now: plugs,
-            next=f"set Connect At Power On of the NICs of {vm.name} as it was, {_AGAIN}",
+            next=f"set Connect At Power On of the NICs of {vm.name} as it was, {AGAIN}",
         ),
         _remove_point(copy, run_id),
         stamps_off,
@@ -102,7 +102,7 @@ def commit(client: Client, pair: Pair, *, run_id: str) -> list[Step]:
             copy,
             "stamp as committed",
             {stamps.PHASE: Phase.COMMITTED, keepsake.KEY: ""},
-            next=f"read the task's error in the vSphere client, {_AGAIN}",
+            next=f"read the task's error in the vSphere client, {AGAIN}",
         ),
         _remove_point(copy, run_id),
     ]
@@ -159,7 +159,7 @@ def _revert(copy: Copy, run_id: str, is_dirty: list[bool]) -> Step:
         is_done=is_back,
         act=act,
         task="revert",
-        next=f"revert {copy.vm.name} to its snapshot {name} in the vSphere client, {_AGAIN}",
+        next=f"revert {copy.vm.name} to its snapshot {name} in the vSphere client, {AGAIN}",
     )
 
 
@@ -180,5 +180,5 @@ def _remove_point(copy: Copy, run_id: str) -> Step:
         act=act,
         task="remove",
         within_s=REMOVE_WITHIN_S,
-        next=f"wait for its task in the vSphere client or free space on the datastore, {_AGAIN}; do not consolidate",
+        next=f"wait for its task in the vSphere client or free space on the datastore, {AGAIN}; do not consolidate",
     )
