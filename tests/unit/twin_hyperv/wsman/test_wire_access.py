@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from winrm.exceptions import InvalidCredentialsError, WinRMTransportError, WSMan
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.certificates import upn_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.negotiate import Ways
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.users import User
+from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
 from ansible_collections.ferragosto.dr.extensions.twin.loopback import Listener
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import (
     ALL_WAYS,
@@ -40,6 +40,7 @@ from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit imp
     door,
     once,
     run,
+    threads_of,
 )
 
 
@@ -115,7 +116,9 @@ def test_a_message_encrypted_with_another_connections_key_is_refused(tmp_path):
         client = host.winrm()
         shell = client.open_shell()
         host.server.cut()
-        time.sleep(0.05)  # the client's pool sees that its connection is gone
+        wait_for(
+            lambda: not threads_of(host.server.name), 5.0, "the end of the connection"
+        )  # as the client's pool sees it
         with pytest.raises(WinRMTransportError, match="400"):
             client.run_command(shell, "whoami")
         assert not host.processes.begun

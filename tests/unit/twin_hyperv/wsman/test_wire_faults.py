@@ -16,8 +16,8 @@ from winrm.exceptions import WinRMTransportError, WSManFaultError
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import Faults
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.server import Server
+from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
 from ansible_collections.ferragosto.dr.extensions.twin.plan import BadFault
-from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.test_wire_shells import until
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import (
     ANNA,
     EVERYBODY,
@@ -84,7 +84,11 @@ def test_a_held_answer_ends_in_the_clients_own_time_out(tmp_path, action, effect
         with pytest.raises(requests.ReadTimeout):
             run(client, shell, "act", stdin=b"web")
         assert host.processes.ended == effect
-        until(lambda: not [name for name in threads_of(host.server.name) if "connection" in name])
+        wait_for(
+            lambda: not [name for name in threads_of(host.server.name) if "connection" in name],
+            5.0,
+            "the end of the connection",
+        )
 
 
 def test_a_held_call_is_let_go_when_the_fault_is_taken_away(tmp_path):
@@ -191,7 +195,7 @@ def test_a_host_without_power_loses_its_processes_and_shells(tmp_path):
         shell = client.open_shell()
         begin(client, shell, "sleep", "30")
         host.server.shut(kills=True)
-        until(lambda: host.processes.ended == ["sleep stopped"])
+        wait_for(lambda: host.processes.ended == ["sleep stopped"], 5.0, "the end of the process")
         host.server.open()
         with pytest.raises(WSManFaultError) as gone:
             begin(host.winrm(), shell, "echo")
@@ -206,7 +210,7 @@ def test_a_process_outlives_its_client_unless_the_lab_wants_otherwise(tmp_path, 
         command = begin(client, shell, "sleep", "1.0")
 
         def cut_a_waiting_client() -> None:
-            until(lambda: host.server.calls["Receive"] == 1)
+            wait_for(lambda: host.server.calls["Receive"] == 1, 5.0, "the call")
             host.server.cut()
 
         cut = threading.Thread(target=cut_a_waiting_client)
@@ -214,7 +218,7 @@ def test_a_process_outlives_its_client_unless_the_lab_wants_otherwise(tmp_path, 
         with pytest.raises(LOST):
             client.get_command_output_raw(shell, command)
         cut.join()
-        until(lambda: host.processes.ended == [end])
+        wait_for(lambda: host.processes.ended == [end], 5.0, "the end of the process")
 
 
 def test_a_fault_strikes_the_nth_call_that_fits_and_no_other(tmp_path):
@@ -288,10 +292,10 @@ def test_the_end_of_a_host_says_what_did_not_end(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match="hv-deaf did not come to its end"):
         server.end()
     held.set()
-    until(lambda: not threads_of("hv-deaf"))
+    wait_for(lambda: not threads_of("hv-deaf"), 5.0, "the end of its threads")
 
 
-def test_a_port_that_was_given_back_refuses(tmp_path):
+def test_a_port_that_was_given_back_refuses():
     server = Server("hv-a", Processes(), EVERYBODY)
     with pytest.raises(requests.ConnectionError, match="refused"):
         requests.post(server.url, timeout=2)

@@ -20,17 +20,10 @@ from winrm.exceptions import WinRMOperationTimeoutError, WinRMTransportError, WS
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.executor import split_command_line
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.shells import Limits
+from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
 from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.wsman.wire_kit import ANNA, begin, door, run
 
 NO_SUCH_SHELL = 2150858843
-
-
-def until(claim, within_s=5.0):
-    """Wait until it is so."""
-    deadline_s = time.monotonic() + within_s
-    while not claim():
-        assert time.monotonic() < deadline_s, "it never came to be so"
-        time.sleep(0.01)
 
 
 def test_input_goes_and_comes_back_whole_in_chunks(tmp_path):
@@ -186,7 +179,7 @@ def test_terminating_a_process_ends_it_and_forgets_it(tmp_path):
     with door(tmp_path) as host, host.shell() as (client, shell):
         command = begin(client, shell, "sleep", "30")
         client.cleanup_command(shell, command)
-        until(lambda: host.processes.ended == ["sleep stopped"])
+        wait_for(lambda: host.processes.ended == ["sleep stopped"], 5.0, "the end of the process")
         with pytest.raises(WSManFaultError) as gone:
             client.get_command_output_raw(shell, command)
         assert gone.value.wsman_fault_code == NO_SUCH_SHELL
@@ -230,7 +223,7 @@ def test_deleting_a_shell_ends_its_processes(tmp_path):
         with host.shell() as (client, shell):
             begin(client, shell, "sleep", "30")
             begin(client, shell, "sleep", "30")
-        until(lambda: host.processes.ended == ["sleep stopped"] * 2)
+        wait_for(lambda: host.processes.ended == ["sleep stopped"] * 2, 5.0, "the end of both")
         with pytest.raises(WSManFaultError) as gone:
             host.winrm().run_command(shell, "echo")
         assert gone.value.wsman_fault_code == NO_SUCH_SHELL
@@ -293,7 +286,11 @@ def test_a_shell_may_have_so_many_processes(tmp_path):
             begin(client, shell, "cat")
         assert full.value.wsman_fault_code == 2150859241
         client.cleanup_command(shell, command)
-        until(lambda: not any(c.is_running for s in host.server.shells.all() for c in s.commands.values()))
+        wait_for(
+            lambda: not any(c.is_running for s in host.server.shells.all() for c in s.commands.values()),
+            5.0,
+            "the end of every process",
+        )
         assert run(client, shell, "cat", stdin=b"on")[0] == b"on"
 
 
@@ -312,7 +309,7 @@ def test_an_idle_shell_is_gone(tmp_path):
             begin(client, short, "echo")
         assert gone.value.wsman_fault_code == NO_SUCH_SHELL
         begin(client, long, "echo")
-        until(lambda: "sleep stopped" in host.processes.ended)
+        wait_for(lambda: "sleep stopped" in host.processes.ended, 5.0, "the end of the process")
 
 
 def test_a_process_that_has_told_its_end_has_no_more_to_say(tmp_path):
