@@ -80,7 +80,7 @@ class _Call:
             raise BindingError(sets.TWICE, f"{self._cmdlet.name} -{canonical} is given twice")
         parameter = self._cmdlet.parameters.get(canonical)
         if parameter is None:
-            self.common[canonical] = self._common_value(canonical, value)
+            self.common[canonical] = self._value(self._cmdlet.common[canonical], value)
         else:
             self._take(parameter, self._value(parameter, value))
 
@@ -173,17 +173,6 @@ class _Call:
             raise BindingError(sets.BAD_VALUE, f"{where}: {refusal}") from None
         validate(where, parameter, value, converted)
         return converted
-
-    def _common_value(self, name: str, value: object) -> object:
-        type_name = self._cmdlet.common[name]
-        if value is BARE:
-            if type_name != "switch":
-                raise BindingError(sets.BAD_VALUE, f"{self._cmdlet.name} -{name} has no value")
-            return True
-        try:
-            return arguments.convert(value, type_name)
-        except arguments.Unconvertible as refusal:
-            raise BindingError(sets.BAD_VALUE, f"{self._cmdlet.name} -{name}: {refusal}") from None
 
 
 def _is_convertible(value: object, parameter: Parameter) -> bool:

@@ -94,7 +94,7 @@ def _name(cmdlet: Cmdlet, one: Given) -> str | None:
 def _value_reasons(cmdlet: Cmdlet, name: str, one: Given) -> Iterator[Reason]:
     argument, parameter = one.argument, cmdlet.parameters.get(name)
     where = f"{cmdlet.name} -{name}"
-    is_switch = parameter.is_switch if parameter is not None else cmdlet.common[name] == "switch"
+    is_switch = cmdlet.is_switch(name)
     if name in _ELSEWHERE:
         yield "second-hop", f"{where}: every command is local to its host and ends within the call"
     if parameter is not None and parameter.absent_from:

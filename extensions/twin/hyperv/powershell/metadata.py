@@ -19,17 +19,6 @@ ALL_SETS = "__all__"  # a parameter of every set, as the reflection of a cmdlet 
 ONLY_SET = "__AllParameterSets"  # what a cmdlet without sets of its own is bound by
 IMPACTS = ("None", "Low", "Medium", "High")
 
-# The common parameters that a script may meet, and their types; the last two only where ShouldProcess is supported.
-COMMON: Mapping[str, str] = {
-    "ErrorAction": "System.Management.Automation.ActionPreference",
-    "WarningAction": "System.Management.Automation.ActionPreference",
-    "Verbose": "switch",
-    "Debug": "switch",
-    "OutVariable": "string",
-    "ErrorVariable": "string",
-}
-CONFIRMING: Mapping[str, str] = {"WhatIf": "switch", "Confirm": "switch"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -79,6 +68,22 @@ class Parameter:
         return self.sets.get(set_name) or self.sets.get(ALL_SETS)
 
 
+def _common(**types: str) -> Mapping[str, Parameter]:
+    return {name: Parameter(name=name, type=type_name, sets={ALL_SETS: Place()}) for name, type_name in types.items()}
+
+
+# The common parameters that a script may meet; the last two only where ShouldProcess is supported.
+COMMON = _common(
+    ErrorAction="System.Management.Automation.ActionPreference",
+    WarningAction="System.Management.Automation.ActionPreference",
+    Verbose="switch",
+    Debug="switch",
+    OutVariable="string",
+    ErrorVariable="string",
+)
+CONFIRMING = _common(WhatIf="switch", Confirm="switch")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cmdlet:
     """One cmdlet: its parameters by their names, its sets, and what it may ask."""
@@ -96,6 +101,10 @@ class Cmdlet:
     def parameter(self, name: str) -> Parameter | None:
         """Find a parameter by its full name or an alias, whatever the case."""
         return self._named.get(name.casefold())
+
+    def is_switch(self, name: str) -> bool:
+        """Whether a parameter, its own or a common one, is a switch; by the canonical name."""
+        return (self.parameters.get(name) or self.common[name]).is_switch
 
     @functools.cached_property
     def _named(self) -> Mapping[str, Parameter]:
@@ -140,8 +149,8 @@ class Cmdlet:
         return (*own, *(name for name in self.common if _is_start(wanted, name)))
 
     @functools.cached_property
-    def common(self) -> Mapping[str, str]:
-        """The common parameters that it takes, with their types."""
+    def common(self) -> Mapping[str, Parameter]:
+        """The common parameters that it takes."""
         return {**COMMON, **CONFIRMING} if self.supports_should_process else COMMON
 
 

@@ -229,11 +229,7 @@ class Pipelines(Evaluator):
 
 def _is_switch(cmdlet_name: str, parameter_name: str) -> bool:
     cmdlet = metadata.find(cmdlet_name)
-    if cmdlet is None:
-        return False
-    canonical = sets.parameter_named(cmdlet, parameter_name)
-    parameter = cmdlet.parameters.get(canonical)
-    return cmdlet.common.get(canonical) == "switch" if parameter is None else parameter.is_switch
+    return cmdlet is not None and cmdlet.is_switch(sets.parameter_named(cmdlet, parameter_name))
 
 
 def _bind(block: Block, values: list[tuple[Argument, object]], scope: Scope, evaluator: Evaluator) -> None:
