@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import BEFORE_FAILOVER, Endpoint
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import BEFORE_FAILOVER, Endpoint, end_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.situation import Call
 
 if t.TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Effects:
     def _send_last_log(self, call: Call) -> float:
         relation, replica = self._fleet.relations[call.machine.id], self._peer(call)
         self._fleet.replication.send(relation, call.machine, "Planned")
-        if _end(replica).recovery_history > 0:
+        if end_of(replica).recovery_history > 0:
             self._fleet.replication.make_point(replica, "SyncedReplica")
         return self._fleet.timing.prepare_s
 
     def _fail_over(self, call: Call) -> float:
-        machine, end = call.machine, _end(call.machine)
+        machine, end = call.machine, end_of(call.machine)
         data = self._fleet.replication.received(machine, call.point)
         copy = self._fleet.copy(machine)
         copy.points[BEFORE_FAILOVER] = copy.data
@@ -62,7 +62,7 @@ class Effects:
         return self._fleet.timing.failover_s
 
     def _undo_failover(self, call: Call) -> float:
-        machine, end = call.machine, _end(call.machine)
+        machine, end = call.machine, end_of(call.machine)
         self._fleet.powers.turn_off(machine)
         kept = self._fleet.copy(machine).points.pop(BEFORE_FAILOVER)
         self._fleet.world.overwritten(machine.copy_id, kept, "failover cancelled: what was written since is discarded")
@@ -76,7 +76,7 @@ class Effects:
         return 0.0
 
     def _make_test(self, call: Call) -> float:
-        end, data = _end(call.machine), self._fleet.replication.received(call.machine, call.point)
+        end, data = end_of(call.machine), self._fleet.replication.received(call.machine, call.point)
         test = self._fleet.add_test_vm(call.machine, data)
         test.endpoint = Endpoint(
             mode="TestReplica",
@@ -90,7 +90,7 @@ class Effects:
         return self._fleet.timing.failover_s
 
     def _remove_test(self, call: Call) -> float:
-        end = _end(call.machine)
+        end = end_of(call.machine)
         if end.test is not None:
             self._fleet.powers.turn_off(end.test)
             self._fleet.forget(end.test)
@@ -111,7 +111,7 @@ class Effects:
         now_s = fleet.now_s()
         fleet.copy(machine).points.pop(BEFORE_FAILOVER, None)
         fleet.replication.drop_points(machine, machine.recovery_points())
-        for end, owner in ((_end(machine), machine), (_end(peer), peer)):
+        for end, owner in ((end_of(machine), machine), (end_of(peer), peer)):
             end.primary_server, end.replica_server = machine.host, peer.host
             end.authentication = call.authentication
             end.thumbprint = fleet.own_thumbprint(owner, call.authentication)
@@ -121,8 +121,8 @@ class Effects:
             end.last_type = "Regular" if is_in_step else "None"
             end.monitoring_since_s, end.successes, end.misses, end.errors = now_s, 0, 0, 0
             end.task_ends_at_s = None
-        here = _end(machine)
-        here.last_applied_s, _end(peer).last_applied_s = None, here.last_replication_s
+        here = end_of(machine)
+        here.last_applied_s, end_of(peer).last_applied_s = None, here.last_replication_s
         here.next_cycle_s = now_s + here.frequency_s
         if call.thumbprint:
             here.thumbprint = call.thumbprint
@@ -130,7 +130,7 @@ class Effects:
         return fleet.timing.reverse_s
 
     def _become_replica(self, call: Call) -> float:
-        machine, end = call.machine, _end(call.machine)
+        machine, end = call.machine, end_of(call.machine)
         allowed = str(call.settings.get("AllowedPrimaryServer") or "")
         end.allowed_primary_server = allowed
         end.primary_server, end.replica_server = allowed or end.replica_server, machine.host
@@ -140,7 +140,7 @@ class Effects:
         return self._fleet.timing.reverse_s
 
     def _change_settings(self, call: Call, without: tuple[str, ...] = ()) -> float:
-        end = _end(call.machine)
+        end = end_of(call.machine)
         for name, value in call.settings.items():
             if name in without or name in ("AuthenticationType", "AllowedPrimaryServer"):
                 continue
@@ -160,11 +160,11 @@ class Effects:
         return 0.0
 
     def _hold_task(self, call: Call) -> float:
-        _end(call.machine).task_ends_at_s = None
+        end_of(call.machine).task_ends_at_s = None
         return 0.0
 
     def _cycle_soon(self, call: Call) -> float:
-        _end(call.machine).next_cycle_s = self._fleet.now_s()
+        end_of(call.machine).next_cycle_s = self._fleet.now_s()
         return 0.0
 
     # --- power -------------------------------------------------------------------------------------------------------
@@ -210,9 +210,3 @@ class Effects:
         if peer is None:
             raise ValueError(f"{call.machine.name} has no other end")
         return peer
-
-
-def _end(machine: Machine) -> Endpoint:
-    if machine.endpoint is None:
-        raise ValueError(f"{machine.name} on {machine.host} is not replicated")
-    return machine.endpoint

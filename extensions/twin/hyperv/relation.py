@@ -50,6 +50,13 @@ class Endpoint:
     test: Machine | None = None
 
 
+def end_of(machine: Machine) -> Endpoint:
+    """Give a VM's own side of its relationship. Raises ValueError for one that is not replicated."""
+    if machine.endpoint is None:
+        raise ValueError(f"{machine.name} on {machine.host} is not replicated")
+    return machine.endpoint
+
+
 @dataclass(frozen=True, slots=True)
 class LogEntry:
     """One log that the primary sent: when, from where, and the data that it brings the replica to."""

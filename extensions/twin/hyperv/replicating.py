@@ -20,6 +20,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import (
     Endpoint,
     LogEntry,
     Relation,
+    end_of,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, Role
 
@@ -91,7 +92,7 @@ class Replicating:
     def send(self, relation: Relation, machine: Machine, kind: str = "Regular") -> None:
         """Bring the primary's data to the replica, which is in its place and takes them."""
         replica, now_s = relation.other(machine), self._fleet.now_s()
-        here, there = _end(machine), _end(replica)
+        here, there = end_of(machine), end_of(replica)
         data = self._fleet.world.data_of(self._fleet.copy(machine))
         relation.log.append(LogEntry(now_s, machine.host, data))
         del relation.log[:-LOG_SIZE]
@@ -145,7 +146,7 @@ class Replicating:
 
     def begin(self, machine: Machine, seconds: float) -> None:
         """Let the initial replication or a resynchronisation begin; it ends by the clock."""
-        _end(machine).task_ends_at_s = self._fleet.now_s() + seconds
+        end_of(machine).task_ends_at_s = self._fleet.now_s() + seconds
 
     def _end_task(self, relation: Relation, machine: Machine, end: Endpoint) -> None:
         end.task_ends_at_s = None
@@ -174,7 +175,7 @@ class Replicating:
 
     def _happens(self, machine: Machine, what: str) -> None:
         """Execute a row of the state table that no cmdlet stands behind."""
-        end = _end(machine)
+        end = end_of(machine)
         row = states.find("(happening)", what, {"mode": end.mode, "state": end.state, "power": machine.state})
         peer = self._fleet.peer(machine)
         states.apply(self._fleet, row, machine, peer)
@@ -185,7 +186,7 @@ class Replicating:
         self, machine: Machine, *, server: str = "", authentication: str = "", thumbprint: str | None = None
     ) -> str:
         """Say in one word whether the other host would take this VM's replication; see ``host.refusal``."""
-        end = _end(machine)
+        end = end_of(machine)
         source = self._fleet.hosts[machine.host]
         name = server or (end.replica_server if end.mode == "Primary" else end.primary_server)
         target = self._fleet.find_host(name)
@@ -211,9 +212,3 @@ def point_name(machine: Machine, at_s: float) -> str:
     """Name a recovery point as Hyper-V does, after its VM and its moment."""
     moment = dt.datetime.fromtimestamp(at_s, dt.UTC)
     return f"{machine.name} - ({moment:%m/%d/%Y} - {moment:%H:%M:%S})"
-
-
-def _end(machine: Machine) -> Endpoint:
-    if machine.endpoint is None:
-        raise ValueError(f"{machine.name} on {machine.host} is not replicated")
-    return machine.endpoint
