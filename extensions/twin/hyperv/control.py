@@ -12,8 +12,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.control import PERSON, Ba
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import processes
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import AuthorizationEntry, Host, Rights
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.machine import Machine
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.messages import CULTURES
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import Endpoint
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wish import CULTURES
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import UnknownThing
 

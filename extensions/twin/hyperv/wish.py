@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.host import is_address
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.messages import CULTURES
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.faults import read_fault
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import (
     BadInventory,
@@ -25,7 +26,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.plan import rows_of
 VOLUME = "D:"  # where the lab's hosts keep their VMs, beside C: for Windows itself
 FREQUENCIES = (30, 300, 900)  # of Hyper-V Replica
 AUTHENTICATIONS = ("certificate", "kerberos")
-CULTURES = ("en-US", "de-DE")
 SYSTEMS = ("windows", "linux")
 SCHEMES = ("https", "http")
 TRANSPORTS = ("basic", "certificate", "ntlm")
@@ -156,21 +156,13 @@ def _history(words: dict[str, t.Any], place: str) -> int:
 def _end(wish: SiteWish, side: str, node: str | None, switch: str | None, place: str) -> End:
     said: End = getattr(wish, side)
     named = str(node or said.node)
-    if _DNS_NAME.fullmatch(named) is None or _is_address(named):
+    if _DNS_NAME.fullmatch(named) is None or is_address(named):
         # Set-VMReplication refuses an address: it must find the name in a certificate or a service principal.
         raise BadInventory(f"{place}: the {side} host is {named!r}; Hyper-V Replica takes a DNS name, no address")
     own = wish.site_vars[side].get("datastore") if wish.provider == "hyperv" else None
     if own not in (None, VOLUME):
         raise BadInventory(f"{place}: the {side} datastore is {own!r}; the lab's hosts keep their VMs on {VOLUME}")
     return End(node=named, datastore=VOLUME, network=str(switch or said.network))
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _systems(wish: SiteWish, given: t.Any, place: str) -> dict[str, str]:
