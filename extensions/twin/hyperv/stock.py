@@ -148,9 +148,8 @@ class Stock:
             )
             machine.adapters = [self._new_adapter(machine, switch, addresses) for dummy in range(adapters)]
             sizes = [(size, True) for size in disk_bytes] + [(size, False) for size in unreplicated_disk_bytes]
-            for number, (size, is_replicated) in enumerate(sizes):
-                path = rf"D:\Hyper-V\{name}\{name}-{number}.vhdx"
-                machine.disks.append(Disk(path, size, controller_location=number, is_replicated=is_replicated))
+            for size, is_replicated in sizes:
+                self.add_disk(machine, size, is_replicated=is_replicated)
             self._take_in(machine, role, data or DataState(1, self.now_s()), has_integration, reboots_after_crash_s)
             if uptime_s is not None:
                 self.powers.was_running(machine, uptime_s)
