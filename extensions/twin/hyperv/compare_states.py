@@ -86,9 +86,7 @@ def _agrees(row: states.Row, said: Said) -> bool:
 
 def _candidates(said: Said) -> Iterator[states.Row]:
     """Give the rows that may be the first to fit, up to the first that surely does."""
-    for row in states.rows():
-        if (row.cmdlet, row.switch) != (said.cmdlet, said.switch):
-            continue
+    for row in states.of(said.cmdlet, said.switch):
         known = {fact: said.facts[fact] in allowed for fact, allowed in row.when.items() if fact in said.facts}
         if all(known.values()):
             yield row

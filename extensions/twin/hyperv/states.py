@@ -75,13 +75,14 @@ def rows() -> tuple[Row, ...]:
 
 
 @functools.cache
-def _of(cmdlet: str, switch: str) -> tuple[Row, ...]:
+def of(cmdlet: str, switch: str) -> tuple[Row, ...]:
+    """Give the rows of one call, in their order."""
     return tuple(row for row in rows() if (row.cmdlet, row.switch) == (cmdlet, switch))
 
 
 def find(cmdlet: str, switch: str, facts: Mapping[str, str]) -> Row:
     """Give the first row that fits; the table ends every call with a row for the rest."""
-    for row in _of(cmdlet, switch):
+    for row in of(cmdlet, switch):
         if row.fits(facts):
             return row
     raise LookupError(f"states.json has no row for {cmdlet} {switch} {dict(facts)}")
