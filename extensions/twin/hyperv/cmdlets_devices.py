@@ -179,7 +179,7 @@ def get_vm_switch(bound: Bound) -> Iterator[object]:
         found = [s for s in switches if wildcard(str(pattern)).fullmatch(s.name)]
         if not found and not is_pattern(str(pattern)):
             yield failure(bound, INVALID, "no_switch", target=pattern, name=pattern)
-        yield from (vm_switch(context, context.host, switch) for switch in found)
+        yield from (vm_switch(context.host, switch) for switch in found)
 
 
 @cmdlet("Get-VMHardDiskDrive")

@@ -63,7 +63,7 @@ def get_vm(bound: Bound) -> Iterator[object]:
 @cmdlet("Get-VMHost")
 def get_vm_host(bound: Bound) -> Iterator[object]:
     context = require_sight(bound)
-    yield vm_host(context, context.host)
+    yield vm_host(context.host)
 
 
 @cmdlet("Set-VM")

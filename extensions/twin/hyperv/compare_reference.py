@@ -11,7 +11,7 @@ import threading
 import typing as t
 from collections.abc import Iterator, Mapping
 
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv import cmdlets_every, processes
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv import processes
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.compare_shapes import Shape
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.context import Context
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
@@ -23,10 +23,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataSt
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
 
 Row: t.TypeAlias = "dict[str, t.Any]"
-PLAYED = cmdlets_every.MODULES  # their cmdlets are registered by being imported
 A, B = "hv1.example", "hv2.example"
 _HOUR_S = 3600.0
-_DATA = DataState(1_000_000, 0.0)
 _OPENING, _CLOSING = "<<<", ">>>"
 # As any client would: the script and its parameters come in, what it gives goes out.
 _RUN = """\

@@ -194,7 +194,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Attempted to perform an unauthorized operation.",
         "Es wurde versucht, einen nicht autorisierten Vorgang auszuführen.",
     ),
-    "no_cim_class": ("Invalid class ", "Ungültige Klasse "),
     "no_cim_rights": ("Access denied ", "Zugriff verweigert "),
     "no_firewall_rule": (
         "No MSFT_NetFirewallRule objects found with property '{property}' equal to '{name}'.  Verify the value of the "

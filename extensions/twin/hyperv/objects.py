@@ -230,7 +230,7 @@ def snapshot(context: Context, machine: Machine, point: Checkpoint) -> PSObject:
     )
 
 
-def vm_switch(context: Context, host: Host, switch: Switch) -> PSObject:
+def vm_switch(host: Host, switch: Switch) -> PSObject:
     return of_class(
         HYPERV + "VMSwitch",
         {
@@ -246,7 +246,7 @@ def vm_switch(context: Context, host: Host, switch: Switch) -> PSObject:
     )
 
 
-def vm_host(context: Context, host: Host) -> PSObject:
+def vm_host(host: Host) -> PSObject:
     return of_class(
         HYPERV + "VMHost",
         {
