@@ -2,28 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a test of the Hyper-V lab holds in its hands: pywinrm, a client that nobody here wrote, and a guest's page."""
+"""What a test of the Hyper-V lab holds in its hands: pywinrm, a client that nobody here wrote."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import typing as t
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import winrm
 
 from ansible_collections.ferragosto.dr.extensions.twin import overlay
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
-from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
-
-ROOT = Path(__file__).resolve().parents[3]
-LUCA, VERDI, CLINIC = ROOT / "clients/luca", ROOT / "clients/verdi", ROOT / "tests/e2e/clinic.yml"
-QUICK = Timing(boot_s=0.15, crash_after_s=0.1, shutdown_s=0.15, relocate_s=0.3, write_interval_s=0.05)
 
 
 def words(lab: HypervLab, end: str = "production") -> dict[str, t.Any]:
@@ -62,27 +50,3 @@ def lines(lab: HypervLab, script: str, end: str = "production", **changes: t.Any
     code, out, err = run(lab, script, end, **changes)
     assert (code, err) == (0, ""), err
     return out.splitlines()
-
-
-def page(lab: HypervLab, vm: str) -> dict[str, t.Any]:
-    """What a VM's health page says; {} when nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{lab.pages.port(vm)}/health", timeout=2) as answer:
-            found: dict[str, t.Any] = json.load(answer)
-            return found
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return {}
-
-
-def await_page(lab: HypervLab, vm: str, host: str, within_s: float = 5.0) -> None:
-    """Wait until the VM's page is served from a host; "" until nobody answers."""
-    wait_for(lambda: page(lab, vm).get("host", "") == host, within_s, f"{vm} served by {host!r}, not {page(lab, vm)}")
-
-
-def inventory_of(host: str, *sources: Path) -> dict[str, t.Any]:
-    """What Ansible itself makes of inventories."""
-    command = [sys.executable, "-m", "ansible.cli.inventory", "--host", host]
-    for source in sources:
-        command += ["-i", str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return t.cast("dict[str, t.Any]", json.loads(done.stdout))

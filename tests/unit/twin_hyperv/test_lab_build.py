@@ -21,7 +21,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.inventory import read_sit
 from ansible_collections.ferragosto.dr.extensions.twin.world.clock import TurnedClock
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role, Timing
 from ansible_collections.ferragosto.dr.extensions.twin.world.world import World
-from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.lab_kit import VERDI
+from ansible_collections.ferragosto.dr.tests.unit.twin.lab_kit import VERDI
 
 A, B = "hv1.verdi.example", "hv2.verdi.example"
 HOUR_S = 3600.0

@@ -7,10 +7,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import typing as t
 import urllib.request
 from collections.abc import Iterator
@@ -20,21 +17,10 @@ import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin import entry, overlay
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv import states
-from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.lab_kit import ROOT, VERDI
+from ansible_collections.ferragosto.dr.tests.unit.twin.lab_kit import ROOT, TWIN, VERDI, run
 
-TWIN = [sys.executable, "-m", "ansible_collections.ferragosto.dr.extensions.twin"]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / ".tree"), os.environ.get("PYTHONPATH")))),
-    "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
-}
 README = (ROOT / "extensions/twin/hyperv/README.md").read_text(encoding="utf-8")
 UNVERIFIED = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
-
-
-def run(*words: t.Any) -> subprocess.CompletedProcess[str]:
-    command = [str(word) for word in words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT, check=False)
 
 
 @pytest.fixture

@@ -27,19 +27,16 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.executor imp
 from ansible_collections.ferragosto.dr.extensions.twin.inventory import BadInventory
 from ansible_collections.ferragosto.dr.extensions.twin.lab import LabRunning, wait_for
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
-from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.lab_kit import (
-    CLINIC,
+from ansible_collections.ferragosto.dr.tests.unit.twin.lab_kit import (
     LUCA,
     QUICK,
+    ROOT,
     VERDI,
     await_page,
     inventory_of,
-    lines,
     page,
-    run,
-    session,
-    words,
 )
+from ansible_collections.ferragosto.dr.tests.unit.twin_hyperv.lab_kit import lines, run, session, words
 
 NAMES = "Get-VM | ForEach-Object { $_.Name }"
 STATES = "Get-VM | ForEach-Object { [string]$_.State }"
@@ -96,7 +93,7 @@ def test_a_client_of_another_platform_loses_what_belongs_there(tmp_path: Path) -
 
 
 def test_the_clinic_and_its_odd_name_are_played_too(tmp_path: Path) -> None:
-    with HypervLab.start(CLINIC, timing=QUICK, state_dir=tmp_path) as lab:
+    with HypervLab.start(ROOT / "tests/e2e/clinic.yml", timing=QUICK, state_dir=tmp_path) as lab:
         odd = 'L\'"Über" {{ 7 * 7 }} {# no #} склад 倉庫'
         utf8 = "[Console]::OutputEncoding = [Text.Encoding]::UTF8\n"
         assert odd in lines(lab, utf8 + NAMES)

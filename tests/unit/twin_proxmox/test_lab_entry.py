@@ -6,33 +6,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin import entry, overlay
-from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox.lab_kit import BIANCHI, LUCA, ROOT, inventory_of
-
-TWIN = [sys.executable, "-m", "ansible_collections.ferragosto.dr.extensions.twin"]
-PATHS = os.pathsep.join(filter(None, (str(ROOT / ".tree"), os.environ.get("PYTHONPATH"))))
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": PATHS,
-    "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
-    "ANSIBLE_NOCOLOR": "1",
-}
-
-
-def run(*words: t.Any, env: t.Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [str(word) for word in words]
-    environment = {**ENVIRONMENT, **(env or {})}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+from ansible_collections.ferragosto.dr.tests.unit.twin.lab_kit import (
+    BIANCHI,
+    ENVIRONMENT,
+    LUCA,
+    TWIN,
+    inventory_of,
+    run,
+)
 
 
 @pytest.fixture

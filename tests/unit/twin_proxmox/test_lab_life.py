@@ -19,16 +19,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.lab import LabRunning, wa
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.wire import Screen
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Role
-from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox.lab_kit import (
-    LUCA,
-    QUICK,
-    ResourceException,
-    api,
-    await_page,
-    finish,
-    inventory_of,
-    page,
-)
+from ansible_collections.ferragosto.dr.tests.unit.twin.lab_kit import LUCA, QUICK, await_page, inventory_of, page
+from ansible_collections.ferragosto.dr.tests.unit.twin_proxmox.lab_kit import ResourceException, api, finish
 
 VMID = {"dc01": 100, "gestionale": 101, "files01": 102, "magazzino": 103}
 
