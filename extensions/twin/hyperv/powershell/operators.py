@@ -10,6 +10,7 @@ import datetime as dt
 import functools
 import math
 import re
+import typing as t
 import uuid
 from collections.abc import Callable
 
@@ -31,6 +32,8 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     HostZone,
     Int64,
 )
+
+_Ordered = t.TypeVar("_Ordered", float, str, dt.datetime, dt.timedelta)
 
 
 def binary(operator: str, left: object, right: object, zone: HostZone) -> object:
@@ -55,7 +58,8 @@ def binary(operator: str, left: object, right: object, zone: HostZone) -> object
         case "%":
             return _remainder(left, right)
         case "-band":
-            return _arithmetic(_whole(left), _whole(right), lambda a, b: a & b)
+            one, other = _whole(left), _whole(right)
+            return _result(one, other, one & other)
         case dummy:
             raise SimulatorError(f"the twin does not know the operator {operator}")
 
@@ -147,8 +151,8 @@ def _order_of_null(left: object, right: object) -> int:
     return (1 if is_other_greater else -1) * (1 if right is None else -1)
 
 
-def _sign(left: object, right: object) -> int:
-    return int(left > right) - int(left < right)  # type: ignore[operator]
+def _sign(left: _Ordered, right: _Ordered) -> int:
+    return int(left > right) - int(left < right)
 
 
 def _not_comparable(left: object, right: object) -> PowerShellError:
@@ -218,7 +222,8 @@ def add(left: object, right: object) -> object:
         case dt.timedelta() if isinstance(right, dt.timedelta):
             return left + right
         case dummy:
-            return _arithmetic(_operand(left), _operand(right), lambda a, b: a + b)
+            one, other = _operand(left), _operand(right)
+            return _result(one, other, one + other)
 
 
 def _merged(left: Hashtable, right: Hashtable) -> Hashtable:
@@ -235,7 +240,8 @@ def _subtract(left: object, right: object) -> object:
         return left - right
     if isinstance(left, dt.timedelta) and isinstance(right, dt.timedelta):
         return left - right
-    return _arithmetic(_operand(left), _operand(right), lambda a, b: a - b)
+    one, other = _operand(left), _operand(right)
+    return _result(one, other, one - other)
 
 
 def _multiply(left: object, right: object) -> object:
@@ -243,7 +249,8 @@ def _multiply(left: object, right: object) -> object:
         return left * right
     if isinstance(left, list) and isinstance(right, int):
         return list(left) * right
-    return _arithmetic(_operand(left), _operand(right), lambda a, b: a * b)
+    one, other = _operand(left), _operand(right)
+    return _result(one, other, one * other)
 
 
 def _divide(left: object, right: object) -> object:
@@ -252,7 +259,7 @@ def _divide(left: object, right: object) -> object:
         if under == 0:
             raise _divided_by_zero()
         if over % under == 0:
-            return _arithmetic(over, under, lambda a, b: a // b)
+            return _result(over, under, over // under)
     return _float_ratio(float(over), float(under))
 
 
@@ -267,7 +274,7 @@ def _remainder(left: object, right: object) -> object:
     if isinstance(over, int) and isinstance(under, int):
         if under == 0:
             raise _divided_by_zero()
-        return _arithmetic(over, under, lambda a, b: abs(a) % abs(b) * (-1 if a < 0 else 1))
+        return _result(over, under, abs(over) % abs(under) * (-1 if over < 0 else 1))
     return math.fmod(over, under) if under else math.nan
 
 
@@ -305,13 +312,8 @@ def _whole(value: object) -> int:
     return found
 
 
-def _arithmetic(
-    left: int | float,
-    right: int | float,
-    apply: Callable[[int | float, int | float], int | float] | Callable[[int, int], int],
-) -> int | float:
-    """Apply to two numbers; what leaves the range of the wider of two integers becomes a double."""
-    result = apply(left, right)  # type: ignore[arg-type]
+def _result(left: int | float, right: int | float, result: int | float) -> int | float:
+    """What two numbers make; what leaves the range of the wider of two integers becomes a double."""
     if isinstance(left, float) or isinstance(right, float):
         return float(result)
     whole = int(result)
@@ -321,7 +323,8 @@ def _arithmetic(
 
 
 def negative(value: object) -> int | float:
-    return _arithmetic(0, _operand(plain(value)), lambda a, b: a - b)
+    number = _operand(plain(value))
+    return _result(0, number, 0 - number)
 
 
 _COMPARISONS: dict[str, Callable[..., bool]] = {
