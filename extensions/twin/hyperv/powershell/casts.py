@@ -154,9 +154,9 @@ def _parsed_date(text: str, zone: HostZone) -> dt.datetime | None:
     iso, american = _ISO.fullmatch(text), _AMERICAN.fullmatch(text)
     try:
         if iso:
-            parts = [int(part or 0) for part in iso.groups()[:6]]
+            year, month, day, hour, minute, second = (int(part or 0) for part in iso.groups()[:6])
             micros = int((iso[7] or "0").ljust(7, "0")) // 10
-            when = dt.datetime(*parts[:3], *parts[3:6], micros)  # type: ignore[call-arg,arg-type]
+            when = dt.datetime(year, month, day, hour, minute, second, micros)
             if not iso[8]:
                 return when
             return dt.datetime.fromisoformat(when.isoformat() + iso[8].upper().replace("Z", "+00:00")).astimezone(zone)

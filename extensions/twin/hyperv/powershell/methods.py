@@ -171,7 +171,7 @@ def _date_methods(value: dt.datetime, zone: HostZone) -> Mapping[str, _Method]:
         def add(count: object) -> dt.datetime:
             if not is_number(count):
                 raise SimulatorError(f"adds {count!r} to a [datetime]")
-            return value + dt.timedelta(**{unit: float(t.cast(float, count))})
+            return value + dt.timedelta(**{unit: float(count)})
 
         return add
 

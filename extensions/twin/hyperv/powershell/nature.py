@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import typing as t
 import uuid
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError
@@ -43,7 +44,7 @@ def plain(value: object) -> object:
     return None if value is NOTHING else value
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> t.TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

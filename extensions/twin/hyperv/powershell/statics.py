@@ -73,7 +73,7 @@ def call(type_word: str, name: str, arguments: Sequence[object], process: Proces
         "scriptblock.create": lambda text: _block(text, process),
         "guid.newguid": uuid.uuid4,
         "guid.parse": to_guid,
-        "math.abs": lambda one: _number(abs, one),
+        "math.abs": _absolute,
         "math.ceiling": lambda one: float(math.ceil(_real(one))),
         "math.floor": lambda one: float(math.floor(_real(one))),
         "math.truncate": lambda one: float(math.trunc(_real(one))),
@@ -154,23 +154,24 @@ def _block(text: object, process: Process) -> ScriptBlock:
     return ScriptBlock(text, script.block)
 
 
-def _real(value: object) -> float:
+def _figure(value: object) -> int | float:
     if not is_number(value):
         raise SimulatorError(f"[Math] of {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return value
 
 
-def _number(apply: Callable[[float], float], value: object) -> object:
-    _real(value)
-    found = apply(value)  # type: ignore[arg-type]
+def _real(value: object) -> float:
+    return float(_figure(value))
+
+
+def _absolute(value: object) -> int | float:
+    found = abs(_figure(value))
     return Int64(found) if isinstance(value, Int64) else found
 
 
-def _wider(choose: Callable[..., object], one: object, other: object) -> object:
+def _wider(choose: Callable[[int | float, int | float], int | float], one: object, other: object) -> int | float:
     """The greater or lesser of two numbers, of the wider of their types."""
-    found = choose(
-        *((_real(one), _real(other)) if isinstance(one, float) or isinstance(other, float) else (one, other))
-    )
-    if isinstance(found, float):
-        return found
-    return Int64(found) if isinstance(one, Int64) or isinstance(other, Int64) else found  # type: ignore[call-overload]
+    found = choose(_figure(one), _figure(other))
+    if isinstance(one, float) or isinstance(other, float):
+        return float(found)
+    return Int64(found) if isinstance(one, Int64) or isinstance(other, Int64) else found
