@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_long, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     EnumValue,
     Hashtable,
@@ -57,7 +58,7 @@ def fits(value: object, type_name: str) -> bool:
         items = value if isinstance(value, list) else [value]
         return all(fits(each, item) for each in items)
     if type_name in _RANGES:
-        return isinstance(value, int) and _is_whole(value) and type_name == ("long" if _is_long(value) else "int")
+        return _is_whole(value) and type_name == ("long" if is_long(value) else "int")
     if type_name in _PLAIN:
         return value.__class__ is _PLAIN[type_name]  # a subclass is a type of its own here
     if isinstance(value, EnumValue):
@@ -91,7 +92,7 @@ def convert(value: object, type_name: str, *, is_nullable: bool = False) -> obje
     if type_name == "guid" and isinstance(value, str):
         return _guid(value)
     if type_name == "double" and _is_whole(value):
-        return float(str(value))
+        return float(value)
     if fits(value, type_name):
         return value
     raise Unconvertible(f"{_shown(value)} is not a {type_name}")
@@ -106,16 +107,11 @@ def _null(type_name: str, is_nullable: bool) -> object:
     raise Unconvertible(f"$null is not a {type_name}")
 
 
-def _is_long(value: int) -> bool:
-    low, high = _RANGES["int"]
-    return isinstance(value, Int64) or not low <= value <= high
-
-
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> t.TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_decimal(value: object) -> bool:
+def _is_decimal(value: object) -> t.TypeGuard[str]:
     return isinstance(value, str) and value.strip().removeprefix("-").isdecimal()
 
 
@@ -130,7 +126,7 @@ def _number(value: object, type_name: str) -> int:
     if isinstance(value, EnumValue):
         number = value.value
     elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()) or _is_decimal(value):
-        number = int(t.cast("int | float | str", value))
+        number = int(value)
     else:
         raise Unconvertible(f"{_shown(value)} is not a {type_name}")
     low, high = _RANGES[type_name]
@@ -141,12 +137,8 @@ def _number(value: object, type_name: str) -> int:
 
 def _text(value: object) -> str:
     """Only what has one obvious text: an object's ToString() as an argument is hardly what the script meant."""
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    if isinstance(value, str | int | uuid.UUID):
-        return str(value)
-    if isinstance(value, EnumValue):
-        return value.name
+    if isinstance(value, str | int | uuid.UUID | EnumValue):
+        return text_of(value)
     raise Unconvertible(f"{_shown(value)} is not a text; cast it")
 
 

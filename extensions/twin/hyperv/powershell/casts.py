@@ -60,13 +60,14 @@ def number_of(text: str) -> int | float | None:
     if not word:
         return 0
     if re.fullmatch(r"[+-]?0x[0-9a-f]+", word, re.IGNORECASE):
-        return _narrow(int(word, 16))
+        return narrowed(int(word, 16))
     if re.fullmatch(r"[+-]?\d+", word):
-        return _narrow(int(word))
+        return narrowed(int(word))
     return float(word) if _NUMBER.fullmatch(word) else None
 
 
-def _narrow(value: int) -> int | float:
+def narrowed(value: int) -> int | float:
+    """A whole number as the first of [int], [long] and [double] that it fits into."""
     if -(2**31) <= value < 2**31:
         return value
     return Int64(value) if -(2**63) <= value < 2**63 else float(value)

@@ -13,6 +13,7 @@ import re
 import typing as t
 import uuid
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import narrowed
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import number_text, text_of, ticks_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
@@ -20,7 +21,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     EnumValue,
     Hashtable,
     HostZone,
-    Int64,
     PSObject,
 )
 
@@ -161,19 +161,14 @@ def read(text: str) -> object:
     """ConvertFrom-Json: objects as [pscustomobject], "\\/Date(ms)\\/" as UTC; other dates stay texts."""
     marked = _DATE.sub(lambda found: json.dumps({_DATE_KEY: int(found[1])}), text)
     try:
-        found = json.loads(marked, object_pairs_hook=_object, parse_constant=_refused, parse_int=_whole)
+        found = json.loads(
+            marked, object_pairs_hook=_object, parse_constant=_refused, parse_int=lambda digits: narrowed(int(digits))
+        )
     except ValueError as wrong:
         raise _invalid(f"Invalid JSON primitive: {text.strip()[:40]}.") from wrong
     if _depth(found) > _DEEPEST:
         raise _invalid("The JSON string is nested too deeply.")
     return found
-
-
-def _whole(digits: str) -> object:
-    value = int(digits)
-    if -(2**31) <= value < 2**31:
-        return value
-    return Int64(value) if -(2**63) <= value < 2**63 else float(value)
 
 
 def _refused(word: str) -> t.NoReturn:

@@ -15,7 +15,12 @@ import uuid
 from collections.abc import Callable
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import guid_of, number_of, to_datetime
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import (
+    cannot_convert,
+    guid_of,
+    number_of,
+    to_datetime,
+)
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
     is_long,
@@ -293,12 +298,8 @@ def _operand(value: object) -> int | float:
     if isinstance(value, str) and not isinstance(value, Char):
         found = number_of(value)
         if found is None:
-            raise PowerShellError(
-                f'Cannot convert value "{value}" to type "System.Int32". Error: "Input string was not in a correct format."',
-                "InvalidCastFromStringToInteger",
-                "InvalidArgument",
-                is_terminating=True,
-            )
+            why = "Input string was not in a correct format."
+            raise cannot_convert(value, "System.Int32", why, "InvalidCastFromStringToInteger")
         return found
     raise SimulatorError(f"calculates with a {type_name(value)}")
 
