@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ssl
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 
@@ -49,13 +48,12 @@ class Doors:
         self._lock = threading.RLock()
         self._fleet: Fleet | None = None
         self._is_shut = True  # the endpoints are down, whatever their hosts are
-        self._shown: dict[str, str] = {}
-        self._good: dict[str, tuple[ssl.SSLContext, bytes]] = {"good": self._certificate("good")}
+        self._good = self._certificate("good")
         accounts = tuple(users)
         self._servers: dict[tuple[str, str], Server] = {}
         for host in hosts:
             for scheme in schemes:
-                tls, certificate = self._good["good"] if scheme == "https" else (None, b"")
+                tls, certificate = self._good if scheme == "https" else (None, b"")
                 self._servers[host, scheme] = Server(
                     host,
                     executor,
@@ -112,10 +110,7 @@ class Doors:
             self.shut(kills=True)
             self.faults.clear()
             self._fleet = fleet
-            for (host, scheme), server in self._servers.items():
-                if scheme == "https" and self._shown.get(host, "good") != "good":
-                    server.show(*self._good["good"])
-            self._shown.clear()
+            self.show("good")
 
     def refresh(self) -> None:
         """Shut the doors of hosts that are away, open those of hosts that are there."""
@@ -145,21 +140,17 @@ class Doors:
     def show(self, kind: str, host: str = "") -> None:
         """Show a "good", "expired" or "foreign" certificate from now on, on one host or on all."""
         with self._lock:
-            shown = self._good["good"] if kind == "good" else self._certificate(kind)
+            shown = self._good if kind == "good" else self._certificate(kind)
             named = (
                 [self.server(host)] if host else [s for (h, scheme), s in self._servers.items() if scheme == "https"]
             )
             for server in named:
                 server.show(*shown)
-                self._shown[server.name] = kind
 
     def _certificate(self, kind: str) -> tuple[ssl.SSLContext, bytes]:
         leaf = self._leaf(kind)
         chain = b"".join(pem.bytes() for pem in leaf.cert_chain_pems)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile(suffix=".pem") as both:
-            both.write(leaf.private_key_pem.bytes() + b"\n" + chain)
-            both.flush()
-            context.load_cert_chain(both.name)
+        leaf.configure_cert(context)
         self._clients.trust_in(context)
         return context, chain
