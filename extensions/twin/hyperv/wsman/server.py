@@ -72,7 +72,7 @@ class Server:
             BaseException
         ] = []  # what broke: an executor's exception is a bug of the twin, or of a script
         self._tell, self._lock = count, threading.Lock()
-        self._tls, self._is_open = tls, False
+        self._tls = tls
         self.shells = Shells(name, executor, self.limits, self.failures.append, now_s)
         self._host = Host(
             name=name,
@@ -84,7 +84,7 @@ class Server:
             max_bytes=self.limits.max_envelope_kb * 1024,
             allows_unencrypted=allows_unencrypted,
             latency_s=latency_s,
-            is_open=lambda: self._is_open,
+            is_open=lambda: self.is_open,
             count=self._count,
         )
         self._connections: list[threading.Thread] = []
@@ -100,7 +100,7 @@ class Server:
 
     @property
     def is_open(self) -> bool:
-        return self._is_open
+        return self._listener.is_open()
 
     @property
     def ways(self) -> Ways:
@@ -112,12 +112,10 @@ class Server:
 
     def open(self) -> None:
         """Let clients in."""
-        self._is_open = True
         self._listener.open()
 
     def shut(self, *, kills: bool = False) -> None:
         """Refuse connections and cut the open ones; ``kills``: the host lost its power, processes and shells are gone."""
-        self._is_open = False
         self._listener.shut()
         if kills:
             self.shells.clear()
@@ -165,9 +163,9 @@ class Server:
         for fault in self.faults.strike(Seen("Connect", self.name)):
             match fault.action:
                 case "latency":
-                    pause(fault.seconds, lambda: not self._is_open)
+                    pause(fault.seconds, lambda: not self.is_open)
                 case "hold_before":
-                    hold(self.faults, fault, lambda: not self._is_open)
+                    hold(self.faults, fault, lambda: not self.is_open)
                 case _:
                     # not before its first byte: a client must see the same thing every time, a connection made and lost
                     plain.settimeout(HANDSHAKE_S)
