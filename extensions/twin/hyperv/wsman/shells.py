@@ -21,7 +21,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.executor imp
     Said,
     split_command_line,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.soap import new_id, seconds_of
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.soap import NAMESPACES, new_id, seconds_of
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.hyperv.wsman.soap import Envelope
@@ -99,7 +99,7 @@ class Shells:
             working_directory=call.text("rsp:Shell/rsp:WorkingDirectory"),
             environment={
                 node.get("Name", ""): node.text or ""
-                for node in call.body.iterfind("rsp:Shell/rsp:Environment/rsp:Variable", _RSP)
+                for node in call.body.iterfind("rsp:Shell/rsp:Environment/rsp:Variable", NAMESPACES)
             },
             input_streams=call.text("rsp:Shell/rsp:InputStreams", "stdin"),
             output_streams=call.text("rsp:Shell/rsp:OutputStreams", "stdout stderr"),
@@ -199,9 +199,6 @@ class Shells:
             idle = [shell for shell in self._shells.values() if now_s - shell.used_s > shell.idle_s]
         for shell in idle:
             self.delete(shell)
-
-
-_RSP = {"rsp": "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"}
 
 
 def _cmd_refuses(request: Request) -> Outcome:

@@ -23,7 +23,7 @@ NAMESPACES = {
     "rsp": "http://schemas.microsoft.com/wbem/wsman/1/windows/shell",
     "p": "http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd",
 }
-SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
+SHELL = NAMESPACES["rsp"]
 CMD = f"{SHELL}/cmd"
 CONFIG = "http://schemas.microsoft.com/wbem/wsman/1/config"
 TRANSFER = NAMESPACES["x"]
