@@ -17,7 +17,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import 
     statics,
 )
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import Frame
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import CONSTANTS, Frame
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_true, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     ArrayOf,
@@ -49,8 +49,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     Hashtable,
     ScriptBlock,
 )
-
-_CONSTANTS: dict[str, object] = {"null": None, "true": True, "false": False}
 
 
 class Evaluator(ABC):
@@ -127,8 +125,8 @@ class Evaluator(ABC):
 
     def _variable(self, node: Variable, frame: Frame) -> object:
         key = node.name.casefold()
-        if key in _CONSTANTS:
-            return _CONSTANTS[key]
+        if key in CONSTANTS:
+            return CONSTANTS[key]
         if key in ("_", "psitem"):
             if frame.it is NOTHING:
                 raise SimulatorError("$_ where nothing gives it a value")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
@@ -18,6 +19,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     PSObject,
 )
 
+CONSTANTS: Mapping[str, object] = {"null": None, "true": True, "false": False}
 # Some cannot be written to (about_Automatic_Variables), the others change under the script's hands.
 AUTOMATIC = frozenset(
     """_ args consolefilename enabledexperimentalfeatures error event eventargs eventsubscriber executioncontext false

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import metadata
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import CONSTANTS
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import (
     ArrayOf,
     Cast,
@@ -129,8 +130,8 @@ def literal(expression: Expression) -> object:
     match expression:
         case Literal(value=value):
             return value
-        case Variable(name=name) if name.casefold() in ("true", "false", "null"):
-            return {"true": True, "false": False, "null": None}[name.casefold()]
+        case Variable(name=name) if name.casefold() in CONSTANTS:
+            return CONSTANTS[name.casefold()]
         case Items(items=items):
             found = [literal(one) for one in items]
             return NOT_LITERAL if NOT_LITERAL in found else found

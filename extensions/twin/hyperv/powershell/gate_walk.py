@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import gate_calls, metadata, sets
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.frames import CONSTANTS
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate_calls import Given
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate_text import Finding
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.gate_types import (
@@ -76,7 +77,6 @@ _BOOTSTRAP_STATICS = frozenset(
     text.utf8encoding.new io.streamreader.new""".split()
 )
 _BOOTSTRAP_METHODS = frozenset("readtoend getbytes getstring write writeline flush".split())
-_AUTOMATIC = frozenset(["_", "true", "false", "null"])
 _COMPARING = frozenset(["-eq", "-ne", "-ceq", "-cne", "-in", "-notin", "-contains", "-notcontains"])
 _PASSING_ON = frozenset(["Where-Object", "Sort-Object"])
 _WITH_BLOCKS = frozenset(["Where-Object", "ForEach-Object"])
@@ -88,6 +88,7 @@ class Walk:
 
     def __init__(self, script: Script, *, is_bootstrap: bool) -> None:
         self._script = script
+        self._known = script.assigned.union(CONSTANTS, ["_"])  # the names of variables that have a value
         self._statics = _STATICS | _BOOTSTRAP_STATICS if is_bootstrap else _STATICS
         self._methods = _METHODS | _BOOTSTRAP_METHODS if is_bootstrap else _METHODS
         self._functions: dict[str, Function] = {}
@@ -174,7 +175,7 @@ class Walk:
             case Literal(value=value):
                 return literal_type(value)
             case Variable(place=place, name=name):
-                if name.casefold() not in self._script.assigned | _AUTOMATIC:
+                if name.casefold() not in self._known:
                     self._find(place, "unknown-variable", f"${name} never gets a value")
                 return scope.get(name)
             case TypeName():
