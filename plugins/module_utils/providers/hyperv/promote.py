@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ways as core_ways
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Pair,
     Power,
@@ -28,7 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.act
     never,
     unplugged,
 )
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.preflight import (
     BEGUN,
     COMPLETED,
@@ -36,6 +36,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.pre
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import failover as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import require_replica
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.guest import not_alive
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 FAIL_OVER_WITHIN_S = 300.0  # the chosen point's differences are merged on some releases before the answer comes
@@ -217,17 +219,12 @@ class Promotion:
         wait = await_guest(self.machine.client, self.machine.vm(sheet), within_s=self.guest_within_s, since_s=since_s)
         if wait.outcome is GuestOutcome.ALIVE:
             return
-        again = f"choose an older recovery point than {self.point.name!r}: -e recover_point=..., {AGAIN}"
-        moves = {
-            GuestOutcome.CRASHED: again,
-            GuestOutcome.POWERED_OFF: f"see in the event log Hyper-V-Worker who turned it off; if it was the guest, {again}",
-            GuestOutcome.BLOCKED: f"free its volume or lift what stopped it, {AGAIN}",
-            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {RUN_AGAIN}; if it hangs, {again}",
-        }
-        raise ProviderFault(
-            what=f"see the guest of {self.machine.target} alive",
-            why=f"{wait.outcome} after {wait.took_s:.0f} s: {wait.evidence}",
-            next=moves[wait.outcome],
+        raise not_alive(
+            self.machine.target,
+            wait,
+            older=f"choose an older recovery point than {self.point.name!r}: -e recover_point=..., {AGAIN}",
+            who="see in the event log Hyper-V-Worker who turned it off",
+            unblock="free its volume or lift what stopped it",
         )
 
     def _connect(self) -> Step:

@@ -10,7 +10,7 @@ import typing as t
 from collections.abc import Callable, Iterator
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power, RecoveryPoint
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, GuestOutcome
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
@@ -22,10 +22,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
     copy_of,
     name_of,
     origin_of,
-    require_replica,
     rows_of_run,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.job import Holder
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import require_replica
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.guest import not_alive
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 
 PVESR = "pvesr:"
@@ -179,17 +180,12 @@ class Promotion:
         wait = await_guest(self.client, machine.vm(sheet), within_s=self.guest_within_s, since_s=since_s)
         if wait.outcome is GuestOutcome.ALIVE:
             return
-        again = f"undo this run and choose an older recovery point than {self.point.name!r}, or a backup"
-        moves = {
-            GuestOutcome.CRASHED: again,
-            GuestOutcome.POWERED_OFF: f"see in its task history who stopped it; if it was the guest, {again}",
-            GuestOutcome.BLOCKED: f"free its storage or lift what stopped it, {AGAIN}",
-            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {RUN_AGAIN}; if it hangs, {again}",
-        }
-        raise ProviderFault(
-            what=f"see the guest of {machine.target} alive",
-            why=f"{wait.outcome} after {wait.took_s:.0f} s: {wait.evidence}",
-            next=moves[wait.outcome],
+        raise not_alive(
+            machine.target,
+            wait,
+            older=f"undo this run and choose an older recovery point than {self.point.name!r}, or a backup",
+            who="see in its task history who stopped it",
+            unblock="free its storage or lift what stopped it",
         )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import marks, stamps
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, ProviderFault, Refused
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import NotReplicated, Refused
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Pair,
     Power,
@@ -26,6 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, GuestOutcome
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.guest import not_alive
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN, RUN_AGAIN
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import keepsake, power, reconfigure
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.acting import Copy
@@ -256,17 +257,12 @@ class _Promotion:
         wait = await_guest(self.client, vm, within_s=within_s, since_s=self._since_s(vm), clock=self.clock)
         if wait.outcome is GuestOutcome.ALIVE:
             return
-        again = f"choose an older recovery point than {self.point.name!r}: -e recover_point=..., {AGAIN}"
-        moves = {
-            GuestOutcome.CRASHED: again,
-            GuestOutcome.POWERED_OFF: f"see in its events who powered it off; if it was the guest, {again}",
-            GuestOutcome.BLOCKED: f"answer its question in the vSphere client, {AGAIN}",
-            GuestOutcome.TIMED_OUT: f"look at its console: if it still boots, {AGAIN}; if it hangs, {again}",
-        }
-        raise ProviderFault(
-            what=f"see the guest of {self.copy.target} alive",
-            why=f"{wait.outcome} after {wait.took_s:.0f} s: {wait.evidence}",
-            next=moves[wait.outcome],
+        raise not_alive(
+            self.copy.target,
+            wait,
+            older=f"choose an older recovery point than {self.point.name!r}: -e recover_point=..., {AGAIN}",
+            who="see in its events who powered it off",
+            unblock="answer its question in the vSphere client",
         )
 
     def _since_s(self, vm: Vm) -> float:
