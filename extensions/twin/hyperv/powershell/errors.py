@@ -65,5 +65,15 @@ class PowerShellError(Exception):
         return self
 
 
+def call_failed(method: str, count: int, why: str, error_id: str) -> PowerShellError:
+    """What PowerShell makes of an exception that a .NET method raised."""
+    return PowerShellError(
+        f'Exception calling "{method}" with "{count}" argument(s): "{why}"',
+        error_id,
+        exception_type="System.Management.Automation.MethodInvocationException",
+        is_terminating=True,
+    )
+
+
 class Stopped(Exception):
     """The process was ended from outside (Signal terminate, a time-out of the client, the host's power)."""

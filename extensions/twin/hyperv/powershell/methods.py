@@ -12,7 +12,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import to_integer
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import (
+    PowerShellError,
+    SimulatorError,
+    call_failed,
+)
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import (
     is_long,
     is_number,
@@ -136,12 +140,8 @@ def _substring(value: str, start: object, length: object) -> str:
     last = len(value) if length is None else first + to_integer(length)
     if not 0 <= first <= last <= len(value):
         count = 1 if length is None else 2
-        raise PowerShellError(
-            f'Exception calling "Substring" with "{count}" argument(s): "Index and length must refer to a location within the string."',
-            "ArgumentOutOfRangeException",
-            exception_type="System.Management.Automation.MethodInvocationException",
-            is_terminating=True,
-        )
+        why = "Index and length must refer to a location within the string."
+        raise call_failed("Substring", count, why, "ArgumentOutOfRangeException")
     return value[first:last]
 
 
@@ -210,12 +210,7 @@ def _list_methods(value: list[object]) -> Mapping[str, _Method]:
 
 
 def _fixed(dummy: object) -> object:
-    raise PowerShellError(
-        'Exception calling "Add" with "1" argument(s): "Collection was of a fixed size."',
-        "NotSupportedException",
-        exception_type="System.Management.Automation.MethodInvocationException",
-        is_terminating=True,
-    )
+    raise call_failed("Add", 1, "Collection was of a fixed size.", "NotSupportedException")
 
 
 def _growing_methods(value: ArrayList) -> Mapping[str, _Method]:
@@ -229,13 +224,9 @@ def _growing_methods(value: ArrayList) -> Mapping[str, _Method]:
 def _table_methods(value: Hashtable) -> Mapping[str, _Method]:
     def add(key: object, one: object) -> object:
         if value.has(key):
-            raise PowerShellError(
-                f'Exception calling "Add" with "2" argument(s): "Item has already been added. Key in dictionary: '
-                f"'{text_of(key)}'  Key being added: '{text_of(key)}'\"",
-                "ArgumentException",
-                exception_type="System.Management.Automation.MethodInvocationException",
-                is_terminating=True,
-            )
+            shown = f"'{text_of(key)}'"
+            why = f"Item has already been added. Key in dictionary: {shown}  Key being added: {shown}"
+            raise call_failed("Add", 2, why, "ArgumentException")
         value.set(key, one)
         return NOTHING
 

@@ -19,7 +19,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts i
     to_guid,
     to_integer,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import SimulatorError, call_failed
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_number, plain, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse import parse
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Process
@@ -137,12 +137,8 @@ def _from_base64(text: object) -> bytes:
     try:
         return base64.b64decode(text_of(text), validate=True)
     except binascii.Error:
-        raise PowerShellError(
-            'Exception calling "FromBase64String" with "1" argument(s): "The input is not a valid Base-64 string."',
-            "FormatException",
-            exception_type="System.Management.Automation.MethodInvocationException",
-            is_terminating=True,
-        ) from None
+        why = "The input is not a valid Base-64 string."
+        raise call_failed("FromBase64String", 1, why, "FormatException") from None
 
 
 def _block(text: object, process: Process) -> ScriptBlock:
