@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, NotReplicated
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +64,3 @@ class Ends:
         plain = vm.id.removeprefix(wire.REPLICA_ID)
         vm_id = plain if vm.id != plain else f"{wire.REPLICA_ID}{plain}"
         return Machine(self.client_at(host), vm.handle, name=vm.name, host=host, vm_id=vm_id)
-
-
-def require_replica(pair: Pair, what: str) -> Vm:
-    if pair.replica is None:
-        raise NotReplicated(
-            what=f"{what} of {pair.name}",
-            why=pair.replica_note
-            or ("no replica was found" if pair.is_replica_reachable else "the replica's endpoint does not answer"),
-            next=f"check dr_replica and dr_site.replica, {AGAIN}",
-        )
-    return pair.replica

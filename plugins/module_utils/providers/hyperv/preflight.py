@@ -18,11 +18,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import D
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Power, RecoveryPoint, Vm, Way
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.points import NEWEST, POINT, snapshot_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import failover as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Adapter, Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import require_replica
 
 # States of a replica that a failover starts from. "Error" is none of them: resynchronise, or remove the replication.
 PROMOTABLE = ("Replicating", "Resynchronizing", "Suspended", "WaitingForUpdateCompletion")

@@ -20,11 +20,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import P
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import keepsake, legs, power, turning
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends, require_replica
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.keepsake import Keepsake
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.promote import PAST, cancel_step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import replication as scripts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Sheet
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import require_replica
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 # "" of every stamp, for a VM that is a plain one again.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import stamps, ways
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError, NotReplicated, Refused
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import tags
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.acting import (
@@ -25,7 +25,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.ac
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.points import vmid_of_point
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 CLONE, IN_PLACE, RESTORE, HA = "clone", ways.IN_PLACE, "restore", ways.HA
 CONFIG = "config"  # what the journal remembers of a VM whose node is dead
@@ -131,17 +130,6 @@ def live_config(ends: Ends, pair: Pair, origin: int) -> dict[str, t.Any] | None:
     except DrError:
         return None
     return dict(sheet.config) if sheet.is_there else None
-
-
-def require_replica(pair: Pair, what: str) -> Vm:
-    if pair.replica is None:
-        raise NotReplicated(
-            what=f"{what} of {pair.name}",
-            why=pair.replica_note
-            or ("no replica was found" if pair.is_replica_reachable else "the replica's endpoint does not answer"),
-            next=f"check dr_replica and dr_site.replica, {AGAIN}",
-        )
-    return pair.replica
 
 
 def storage_rows(client: Client, node: str) -> dict[str, Mapping[str, t.Any]]:

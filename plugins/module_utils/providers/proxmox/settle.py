@@ -42,12 +42,12 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.en
     copy_of,
     name_of,
     origin_of,
-    require_replica,
     rows_of_run,
     shells_of,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.job import Holder
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.promotion import PAST, stamp_step
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import require_replica
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 GUEST_WITHIN_S = 30.0  # what the guest would save is thrown away

@@ -9,9 +9,10 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, NotReplicated
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, SiteSpec
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
 Key: t.TypeAlias = "tuple[str, str, str]"
 
@@ -69,3 +70,14 @@ def _account(spec: EndpointSpec) -> tuple[str, int | None, str | None, str | Non
 
 def key_of(vm: Vm) -> Key:
     return vm.id, vm.handle, vm.host
+
+
+def require_replica(pair: Pair, what: str) -> Vm:
+    if pair.replica is None:
+        raise NotReplicated(
+            what=f"{what} of {pair.name}",
+            why=pair.replica_note
+            or ("no replica was found" if pair.is_replica_reachable else "the replica's endpoint does not answer"),
+            next=f"check dr_replica and dr_site.replica, {AGAIN}",
+        )
+    return pair.replica
