@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import typing as t
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -85,9 +86,9 @@ def _methods(value: object, zone: HostZone) -> Mapping[str, _Method]:
         case float():
             return {"tostring": lambda: number_text(value)}
         case ArrayList():
-            return {**_list_methods(value), **_growing_methods(value)}
+            return _growing_methods(value)
         case list():
-            return _list_methods(value)
+            return {"contains": functools.partial(_contains, value), "add": _fixed}
         case Hashtable():
             return _table_methods(value)
         case PSObject():
@@ -197,16 +198,9 @@ def _date_text(value: dt.datetime, form: object) -> str:
             raise SimulatorError(f"the twin does not know the date format {text_of(form)!r}: use 'o'")
 
 
-def _list_methods(value: list[object]) -> Mapping[str, _Method]:
-    def contains(wanted: object) -> bool:
-        # Object.Equals: case matters, and a number is not a text.
-        return any(type(one) is type(wanted) and one == wanted for one in value)
-
-    return (
-        {"contains": contains, "toarray": lambda: list(value)}
-        if isinstance(value, ArrayList)
-        else {"contains": contains, "add": _fixed}
-    )
+def _contains(value: list[object], wanted: object) -> bool:
+    # Object.Equals: case matters, and a number is not a text.
+    return any(type(one) is type(wanted) and one == wanted for one in value)
 
 
 def _fixed(dummy: object) -> object:
@@ -218,7 +212,7 @@ def _growing_methods(value: ArrayList) -> Mapping[str, _Method]:
         value.append(one)
         return len(value) - 1  # ArrayList.Add outputs this: [void] before it, or it is output
 
-    return {"add": add}
+    return {"contains": functools.partial(_contains, value), "toarray": lambda: list(value), "add": add}
 
 
 def _table_methods(value: Hashtable) -> Mapping[str, _Method]:
