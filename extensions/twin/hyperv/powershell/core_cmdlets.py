@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import typing as t
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import json51, members, operators, statics
@@ -21,7 +21,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature 
     plain,
     text_of,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Caller
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Caller, Process
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.registry import Bound, cmdlet
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     EnumValue,
@@ -137,8 +137,8 @@ def _selected(bound: Bound, source: Iterator[object]) -> Iterator[object]:
             return
 
 
-def _count(bound: Bound, name: str) -> int:
-    value = bound.get(name, 0)
+def _count(bound: Bound, name: str, default: int = 0) -> int:
+    value = bound.get(name, default)
     if not isinstance(value, int):
         raise SimulatorError(f"-{name} {value!r}")
     return value
@@ -158,9 +158,7 @@ def _expanded(item: object, name: str) -> Iterator[object]:
 
 
 def _has(item: object, name: str) -> bool:
-    if isinstance(item, PSObject):
-        return item.has(name)
-    return isinstance(item, Hashtable) and item.has(name)
+    return isinstance(item, PSObject | Hashtable) and item.has(name)
 
 
 def _projected(item: object, names: list[str]) -> PSObject:
@@ -224,15 +222,13 @@ def _measure(site: CallSite, source: _Source) -> Iterator[object]:
     )
 
 
-def _ranked(values: Iterable[object]) -> list[object]:
+def _ranked(values: Sequence[object]) -> Sequence[object]:
     """The values in order; 5.1 gives the greatest and the least number back as a [double]."""
-    found = list(values)
-    if all(is_number(one) for one in found):
-        return t.cast("list[object]", sorted(to_double(one) for one in found))
-    if all(isinstance(one, dt.datetime) for one in found):
-        return t.cast(
-            "list[object]", sorted(t.cast("list[dt.datetime]", found), key=lambda one: one.replace(tzinfo=None))
-        )
+    if all(is_number(one) for one in values):
+        return sorted(to_double(one) for one in values)
+    dates = [one for one in values if isinstance(one, dt.datetime)]
+    if len(dates) == len(values):
+        return sorted(dates, key=lambda one: one.replace(tzinfo=None))
     raise SimulatorError("the greatest or least of what are not all numbers or dates")
 
 
@@ -254,9 +250,8 @@ def _to_json(site: CallSite, source: _Source) -> Iterator[object]:
     items = [item for item in items if item is not None]
     if not items:
         return
-    depth = site.bound.get("Depth", 2)
     whole = items[0] if len(items) == 1 else items
-    yield json51.written(whole, depth=t.cast(int, depth), is_compressed=site.bound.is_on("Compress"))
+    yield json51.written(whole, depth=_count(site.bound, "Depth", 2), is_compressed=site.bound.is_on("Compress"))
 
 
 @_stage("ConvertFrom-Json")
@@ -308,7 +303,7 @@ def _new_object(bound: Bound) -> Iterator[object]:
     yield statics.create(text_of(bound.get("TypeName")), given)
 
 
-def _process(bound: Bound) -> t.Any:
+def _process(bound: Bound) -> Process:
     if not isinstance(bound.session, Caller):
         raise SimulatorError(f"{bound.name} runs in a PowerShell process only")
     return bound.session.process
