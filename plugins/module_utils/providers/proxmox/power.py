@@ -53,9 +53,9 @@ def power_on_step(machine: Machine, *, unless: Look = never) -> Step:
     )
 
 
-def power_off(client: Client, vm: Vm, *, guest_within_s: float) -> list[Step]:
+def power_off(client: Client, vm: Vm, *, guest_within_s: float, within_s: float = POWER_OFF_WITHIN_S) -> list[Step]:
     """Ask the guest for ``guest_within_s`` (0 = not at all), then pull the plug; one step, off at its end."""
-    return [power_off_step(Machine.of(client, vm), guest_within_s=guest_within_s)]
+    return [power_off_step(Machine.of(client, vm), guest_within_s=guest_within_s, within_s=within_s)]
 
 
 def power_off_step(
