@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-import typing as t
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -25,6 +24,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
     NOTHING,
     ArrayList,
     Char,
+    Clocked,
     EnumValue,
     Hashtable,
     HostZone,
@@ -275,7 +275,7 @@ def is_of_type(value: object, type_word: str) -> bool:
     raise SimulatorError(f"the twin does not know -is [{type_word}]")
 
 
-def local_zone(context: t.Any) -> HostZone:
+def local_zone(context: Clocked) -> HostZone:
     """The time zone of the host that the context stands for; UTC where it says nothing."""
     zone = getattr(context, "zone", None)
     return zone if isinstance(zone, HostZone) else HostZone()

@@ -10,7 +10,6 @@ import base64
 import binascii
 import re
 import threading
-import typing as t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.interpr
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import is_number, text_of
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.process import Console, Process
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams import Input
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import Clocked
 
 SIMULATOR_EXIT_CODE = 70
 STOPPED_EXIT_CODE = 0xC000013A  # STATUS_CONTROL_C_EXIT: what a process ends with that was ended from outside
@@ -58,7 +58,7 @@ class _Start:
 
 
 def run_powershell(
-    context: t.Any, argv: Sequence[str], stdin: Input = b"", *, stop: threading.Event, code_page: int = 437
+    context: Clocked, argv: Sequence[str], stdin: Input = b"", *, stop: threading.Event, code_page: int = 437
 ) -> Outcome:
     """Run powershell.exe to its end in a context: the fleet, the host, the user, the culture, the clock.
 
@@ -91,7 +91,7 @@ def run_powershell(
     return Outcome(console.out, console.err, exit_code)
 
 
-def _reported(context: t.Any, console: Console, error: SimulatorError) -> Outcome:
+def _reported(context: Clocked, console: Console, error: SimulatorError) -> Outcome:
     report = getattr(context, "report", None)
     if not callable(report):
         raise error

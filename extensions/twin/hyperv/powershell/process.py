@@ -24,7 +24,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.streams
     TextReader,
     TextWriter,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import HostZone
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import Clocked, HostZone
 
 _PREFERENCES = {
     "ErrorActionPreference": "Continue",
@@ -89,7 +89,7 @@ class Console:
 class Process:
     """One powershell.exe: everything in it that all scopes share."""
 
-    def __init__(self, context: t.Any, console: Console | None = None, stop: threading.Event | None = None) -> None:
+    def __init__(self, context: Clocked, console: Console | None = None, stop: threading.Event | None = None) -> None:
         self.context = context
         self.zone: HostZone = local_zone(context)  # as it was when the process began
         self.console = console or Console()

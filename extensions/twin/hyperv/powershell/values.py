@@ -214,7 +214,6 @@ class ScriptBlock:
         self.line = line
 
 
-@t.runtime_checkable
 class Clocked(t.Protocol):
     """What the twin's PowerShell asks of the context it runs in; the rest of a context is the cmdlets' business.
 
