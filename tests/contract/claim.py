@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 
 
 class Claim(Bench):
@@ -38,16 +38,13 @@ class Claim(Bench):
         """The host of an end, as the platform spells it."""
         return str(self.site()[end]["node"])
 
-    def promote(self, vm: str, *, is_check: bool = False, **more: t.Any) -> dict[str, t.Any]:
-        given = {"contract": CONTRACT, "policy": self.policy(), "accept": self.consents(), **more}
-        return self.module("replica", is_check=is_check, state="failover", **given, **self.about(vm))
+    def promote(self, vm: str, **more: t.Any) -> dict[str, t.Any]:
+        return super().promote(vm, **{"accept": self.consents(), **more})
 
     def failed_over(self, vm: str) -> None:
         """Bring a VM into failover by the modules of a recovery, in a run of its own, closed at its end."""
-        about = self.about(vm)
-        self.done("journal", state="open", op="recover", contract=CONTRACT, **about)
-        self.done("vm_fence", **about)
+        self.begun(vm)
         promoted = self.promote(vm)
         assert not promoted.get("failed"), promoted["msg"]
-        self.done("journal", state="closed", outcome="recovered_on_replica", **about)
+        self.done("journal", state="closed", outcome="recovered_on_replica", **self.about(vm))
         self.await_serving(vm, "replica")

@@ -6,43 +6,15 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
-from ansible_collections.ferragosto.dr.tests.e2e.deaths import Orders
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.kit import OVERWRITE, Bench
 
 HOME, AWAY = "esx1.clinic.example", "esx2.clinic.example"  # the clinic's words for its two hosts
-OVERWRITE = {"original_overwritten": "Luca has his evidence, Anna, 09:30"}
-
-
-def begun(bench: Bench, vm: str) -> None:
-    """Open a recovery and fence, as its role does."""
-    bench.done("journal", vm=vm, state="open", op="recover", contract=CONTRACT)
-    bench.done("vm_fence", vm=vm)
-
-
-def promote(bench: Bench, vm: str, **more: t.Any) -> dict[str, t.Any]:
-    given = {"contract": CONTRACT, "policy": bench.policy(), **more}
-    return bench.module("replica", state="failover", vm=vm, **given)
 
 
 def reverse(bench: Bench, vm: str) -> dict[str, t.Any]:
     return bench.module("replication", vm=vm, state="reversed", accept=OVERWRITE, policy=bench.policy())
-
-
-def orders(bench: Bench, vm: str, **policy: t.Any) -> Orders:
-    """What a technician knows who lets a VM of the clinic be recovered and brought home."""
-    return Orders(
-        about=bench.about(vm),
-        host=f"{vm}.clinic",
-        site=bench.site(),
-        checks=bench.checks(f"{vm}.clinic"),
-        policy=bench.policy(restarts=0, migrate_home="auto", **policy),
-        accept=OVERWRITE,
-        journal_url=bench.journal_url,
-        alert_at_s=time.time(),
-    )
 
 
 def machine(bench: Bench, vm: str, node: str) -> t.Any:

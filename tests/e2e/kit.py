@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CLINIC = HERE / "clinic.yml"
 CONTRACT = deaths.CONTRACT
+OVERWRITE = {"original_overwritten": "Luca has his evidence, Anna, 09:30"}
 PLAY_S = 240.0  # no playbook of this suite may take longer: a hang is a failure, not a wait
 
 
@@ -171,11 +172,33 @@ class Bench:
         assert not result.get("failed"), result["msg"]
         return result
 
-    def fail_over(self, vm: str, *, goes_home: bool = False) -> None:
-        """Bring a VM into failover (or failback) by the modules of a recovery, in a run of its own, closed at its end."""
+    def begun(self, vm: str) -> None:
+        """Open a recovery and fence, as its role does."""
         about = self.about(vm)
         self.done("journal", state="open", op="recover", contract=CONTRACT, **about)
         self.done("vm_fence", **about)
+
+    def promote(self, vm: str, **more: t.Any) -> dict[str, t.Any]:
+        given = {"contract": CONTRACT, "policy": self.policy(), **self.about(vm), **more}
+        return self.module("replica", state="failover", **given)
+
+    def orders(self, vm: str, *, accept: dict[str, str] | None = None, **policy: t.Any) -> deaths.Orders:
+        """What a technician knows who lets a VM of the clinic be recovered and brought home."""
+        return deaths.Orders(
+            about=self.about(vm),
+            host=f"{vm}.clinic",
+            site=self.site(),
+            checks=self.checks(f"{vm}.clinic"),
+            policy=self.policy(restarts=0, migrate_home="auto", **policy),
+            accept=accept or {},
+            journal_url=self.journal_url,
+            alert_at_s=time.time(),
+        )
+
+    def fail_over(self, vm: str, *, goes_home: bool = False) -> None:
+        """Bring a VM into failover (or failback) by the modules of a recovery, in a run of its own, closed at its end."""
+        about = self.about(vm)
+        self.begun(vm)
         self.done(
             "replica",
             state="failover",

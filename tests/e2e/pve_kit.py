@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
 
 
 class PveBench(Bench):
     """A bench on the Proxmox lab, with its own words for what a test asks often."""
 
     def promote(self, vm: str, **more: t.Any) -> dict[str, t.Any]:
-        given = {"contract": CONTRACT, "policy": self.policy(promotion="clone"), **more}
-        return self.module("replica", state="failover", vm=vm, **given)
+        return super().promote(vm, **{"policy": self.policy(promotion="clone"), **more})
 
     def vmid(self, vm: str) -> int:
         """The id of the production copy."""
@@ -39,9 +38,3 @@ class PveBench(Bench):
     def login(self, key: t.Any) -> dict[str, t.Any]:
         """dr_site with another token of the lab."""
         return self.site(api_user=key.user, api_token_id=key.token_id, api_token_secret=key.secret)
-
-
-def begun(bench: PveBench, vm: str) -> None:
-    """Open a recovery and fence, as its role does."""
-    bench.done("journal", vm=vm, state="open", op="recover", contract=CONTRACT)
-    bench.done("vm_fence", vm=vm)

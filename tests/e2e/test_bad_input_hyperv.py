@@ -17,14 +17,11 @@ from ansible_collections.ferragosto.dr.tests.e2e.deaths import Hands
 from ansible_collections.ferragosto.dr.tests.e2e.hv_kit import (
     AWAY,
     HOME,
-    begun,
     machine,
-    orders,
-    promote,
     requests,
     reverse,
 )
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, OVERWRITE, Bench
 
 HOSTILE = "a'; Stop-VM * # $(x) `web` [1]* \u2019 \u5009\u5eab"
 
@@ -133,9 +130,9 @@ def test_healthy_vm_is_not_touched_nor_asked_for(hv: Bench) -> None:
 
 def test_check_mode_foresees_the_failover_and_touches_nothing(hv: Bench) -> None:
     hv.control.corrupt("solo", since_s=3600)
-    begun(hv, "solo")
+    hv.begun("solo")
     before, calls = hv.shown("solo"), hv.changing_calls()
-    foreseen = promote(hv, "solo", is_check=True)
+    foreseen = hv.promote("solo", is_check=True)
     assert not foreseen.get("failed"), foreseen["msg"]
     assert any("Start-VMFailover" in call for call in foreseen["calls"]), foreseen
     assert hv.shown("solo") == before
@@ -159,7 +156,7 @@ def test_hostile_name_is_recovered_and_brought_home_on_german_hosts(hv: Bench) -
         hv.control.rename("spare", HOSTILE, role)
     neighbours = {vm: hv.shown(vm) for vm in ("db", "app")}
     hv.control.corrupt("spare", since_s=3600)
-    assert Hands(replace(orders(hv, "spare"), about={"vm": HOSTILE})).recover() == "recovered_home"
+    assert Hands(replace(hv.orders("spare", accept=OVERWRITE), about={"vm": HOSTILE})).recover() == "recovered_home"
     served = hv.lab.world.serving_copy("spare")
     assert served is not None
     assert (served.host, hv.lab.world.data_of(served).is_corrupted) == (HOME, False)
@@ -170,8 +167,8 @@ def test_hostile_name_is_recovered_and_brought_home_on_german_hosts(hv: Bench) -
 def test_the_clinics_odd_vm_is_promoted(hv: Bench) -> None:
     (odd,) = (wish.vm for wish in hv.lab.wish.vms if "{{" in wish.vm)
     hv.control.corrupt(odd, since_s=3600)
-    begun(hv, odd)
-    assert not promote(hv, odd).get("failed")
+    hv.begun(odd)
+    assert not hv.promote(odd).get("failed")
     assert hv.serving(odd) == "replica"
 
 
@@ -279,8 +276,8 @@ def test_saved_vm_is_no_vm_that_was_switched_off_and_is_recovered_when_a_person_
     assert not hv.card("solo")["decision"]["is_go"], "this may be intended"
     accepted = hv.card("solo", accept={"powered_off": "Luca: its host saved it in the storm"})["decision"]
     assert accepted["is_go"], accepted
-    begun(hv, "solo")
-    assert not promote(hv, "solo").get("failed")
+    hv.begun("solo")
+    assert not hv.promote("solo").get("failed")
     turned = reverse(hv, "solo")
     assert not turned.get("failed"), turned["msg"]
     assert machine(hv, "solo", HOME).state == "Off", "no memory may be resumed over disks that have changed"
@@ -295,14 +292,14 @@ def test_password_is_in_no_output_and_no_file_of_a_failed_and_a_good_run(
 ) -> None:
     secret = hv.lab.password
     hv.control.corrupt("solo", since_s=3600)
-    begun(hv, "solo")
+    hv.begun("solo")
     hv.control.rule(
         "fault", call="Command", host=AWAY, nth=6, count=0, text=f"no: password={secret}"
     )  # errors tell much
-    failed = promote(hv, "solo", _ansible_verbosity=4, _ansible_diff=True)
+    failed = hv.promote("solo", _ansible_verbosity=4, _ansible_diff=True)
     assert "no: password=<secret>" in failed["msg"]
     hv.control.clear_rules()
-    done = promote(hv, "solo")
+    done = hv.promote("solo")
     assert not done.get("failed"), done
     assert secret not in str([failed, done])
     assert secret not in "".join(capfd.readouterr())

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
-from ansible_collections.ferragosto.dr.tests.e2e.deaths import Hands, Orders
+from ansible_collections.ferragosto.dr.tests.e2e.deaths import Hands
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, CONTRACT
-from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench, begun
+from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench
 
 ESX1 = "esx1.clinic.example"
 
@@ -153,7 +152,7 @@ def test_production_copy_that_refuses_to_power_off_stops_the_recovery_before_the
 
 def test_task_that_fails_is_named_with_its_own_words_and_the_same_call_completes(pve: PveBench) -> None:
     pve.control.corrupt("solo", since_s=3600)
-    begun(pve, "solo")
+    pve.begun("solo")
     pve.control.rule(action="failing_task", target="qmclone", text="zfs error: out of space")
     failed = pve.promote("solo")
     assert failed["error"]["code"] == "step_failed"
@@ -194,14 +193,14 @@ def test_task_that_never_ends_is_given_up_at_its_deadline_while_the_replica_serv
 )
 def test_lost_answer_is_settled_by_reading_and_nothing_is_asked_twice(pve: PveBench, rule: dict[str, t.Any]) -> None:
     pve.control.corrupt("solo", since_s=3600)
-    begun(pve, "solo")
+    pve.begun("solo")
     calls = pve.changing_calls()
     assert not pve.promote("solo").get("failed")
     usual = {name: n - calls.get(name, 0) for name, n in pve.changing_calls().items() if n != calls.get(name, 0)}
     pve.lab.reset()
     pve.journal_url += ".second"
     pve.control.corrupt("solo", since_s=3600)
-    begun(pve, "solo")
+    pve.begun("solo")
     calls = pve.changing_calls()
     pve.control.rule(**rule)
     promoted = pve.promote("solo")
@@ -216,7 +215,7 @@ def test_lost_answer_is_settled_by_reading_and_nothing_is_asked_twice(pve: PveBe
 @pytest.mark.parametrize("action", ["drop_after", "drop_before"])
 def test_cut_ssh_line_is_settled_by_reading_where_the_configuration_is(pve_ssh: PveBench, action: str) -> None:
     pve_ssh.control.corrupt("solo", since_s=3600)
-    begun(pve_ssh, "solo")
+    pve_ssh.begun("solo")
     pve_ssh.control.rule(method="SSH", path="mv", action=action)
     in_place = pve_ssh.policy(promotion="in_place")
     promoted = pve_ssh.promote("solo", policy=in_place)
@@ -231,7 +230,7 @@ def test_cut_ssh_line_is_settled_by_reading_where_the_configuration_is(pve_ssh: 
 def test_node_dying_in_mid_promotion_is_survived_by_the_same_command(pve: PveBench) -> None:
     pve.control.corrupt("solo", since_s=3600)
     pve.control.rule(method="POST", path="/nodes/{node}/qemu/{vmid}/clone", action="dead_node", target="esx2")
-    begun(pve, "solo")
+    pve.begun("solo")
     failed = pve.promote("solo")
     assert failed["failed"]
     assert "esx2" in failed["msg"]
@@ -273,24 +272,11 @@ def test_full_storage_is_a_reason_before_and_an_error_in_words_afterwards(pve: P
     assert "has 0.0 GiB free, a full copy needs" in card["decision"]["reason"], card["decision"]
 
 
-def orders(bench: PveBench, **policy: t.Any) -> Orders:
-    return Orders(
-        about=bench.about("solo"),
-        host="solo.clinic",
-        site=bench.site(),
-        checks=bench.checks("solo.clinic"),
-        policy=bench.policy(restarts=0, migrate_home="auto", **policy),
-        accept={},
-        journal_url=bench.journal_url,
-        alert_at_s=time.time(),
-    )
-
-
 def test_copy_that_cannot_be_replicated_is_told_and_does_not_turn_a_recovery_into_a_failure(pve: PveBench) -> None:
     pve.control.corrupt("solo", since_s=3600)
     said = "missing replicate feature on volume 'local-lvm:vm-112-disk-0'"
     pve.control.rule(method="POST", path="/cluster/replication", action="error_before", text=said, count=0)
-    assert Hands(orders(pve)).recover() == "recovered_home"
+    assert Hands(pve.orders("solo")).recover() == "recovered_home"
     (noted,) = pve.records("solo", "not_reprotected")
     assert said in noted.body["why"]
     assert "T13" not in pve.run("solo")["marks"]
@@ -301,7 +287,7 @@ def test_two_lone_nodes_recover_from_the_backup_and_stay_there(tmp_path: Path) -
     with ProxmoxLab.start(CLINIC, timing=Timing.fast(), state_dir=folder, layout="standalone") as lab:
         alone = PveBench(lab, tmp_path)
         alone.control.corrupt("solo", since_s=3600)
-        assert Hands(orders(alone)).recover() == "recovered_on_replica"
+        assert Hands(alone.orders("solo")).recover() == "recovered_on_replica"
         assert alone.card("solo")["way"] == "restore"
         served = lab.world.serving_copy("solo")
         assert served is not None

@@ -15,9 +15,7 @@ import pytest
 from ansible_collections.ferragosto.dr.tests.e2e.hv_kit import (
     AWAY,
     HOME,
-    begun,
     made,
-    promote,
     reverse,
 )
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench
@@ -41,7 +39,7 @@ def test_production_copy_that_refuses_to_power_off_stops_the_recovery_before_the
     assert "end the worker process of this VM" in failed["error"]["next"]
     hv.control.refuse_power_off("solo", refuses=False)
     assert hv.done("vm_fence", vm="solo")["proof"]["kind"] == "seen_off"
-    assert not promote(hv, "solo").get("failed")
+    assert not hv.promote("solo").get("failed")
     assert hv.serving("solo") == "replica"
 
 
@@ -64,7 +62,7 @@ def test_lost_answer_is_settled_by_reading_and_nothing_is_done_twice(hv: Bench, 
     assert hv.done("vm_fence", vm="solo")["proof"]["kind"] == "seen_off"
     fenced = hv.changing_calls()
     assert fenced == {"Set-VM": 1, "Disconnect-VMNetworkAdapter": 1, "Stop-VM": 1}
-    promoted = promote(hv, "solo")
+    promoted = hv.promote("solo")
     assert not promoted.get("failed"), promoted["msg"]
     assert [one["struck"] for one in hv.control.rules()] == [1]
     assert made(hv, fenced) == ONCE
@@ -86,15 +84,15 @@ def test_lost_answer_of_a_reversal_is_settled_by_reading(hv: Bench) -> None:
 
 def test_shell_that_is_killed_in_mid_recovery_is_opened_again(hv: Bench) -> None:
     hv.control.corrupt("solo", since_s=3600)
-    begun(hv, "solo")
+    hv.begun("solo")
     calls = hv.changing_calls()
     restarts = threading.Timer(0.6, hv.control.kill_sessions)
     restarts.start()
-    promoted = promote(hv, "solo")
+    promoted = hv.promote("solo")
     restarts.join()
     if promoted.get("failed"):
         assert promoted["error"]["next"]
-        promoted = promote(hv, "solo")
+        promoted = hv.promote("solo")
     assert not promoted.get("failed"), promoted["msg"]
     assert made(hv, calls)["Start-VMFailover"] == 1
     assert hv.serving("solo") == "replica"
@@ -102,14 +100,14 @@ def test_shell_that_is_killed_in_mid_recovery_is_opened_again(hv: Bench) -> None
 
 def test_quota_that_stays_used_up_is_told_and_the_same_command_completes(hv: Bench) -> None:
     hv.control.corrupt("solo", since_s=3600)
-    begun(hv, "solo")
+    hv.begun("solo")
     calls = hv.changing_calls()
     hv.control.rule("quota", call="Command", nth=6, count=0)
-    failed = promote(hv, "solo")
+    failed = hv.promote("solo")
     assert "0x803381A6" in failed["msg"]
     assert "MaxShellsPerUser" in failed["msg"]
     hv.control.clear_rules()
-    assert not promote(hv, "solo").get("failed")
+    assert not hv.promote("solo").get("failed")
     assert made(hv, calls) == ONCE
 
 
@@ -146,9 +144,9 @@ def test_original_that_asks_to_be_resynchronised_does_not_stop_the_failover(hv: 
 def test_replica_in_error_is_refused_and_stays_as_it_was(hv: Bench) -> None:
     hv.control.resync_needed("solo", role="replica", state="Error")
     hv.control.corrupt("solo", since_s=3600)
-    begun(hv, "solo")
+    hv.begun("solo")
     before = hv.shown("solo")
-    refused = promote(hv, "solo")
+    refused = hv.promote("solo")
     assert refused["error"]["code"] == "refused"
     assert "Error: a failover starts from" in refused["error"]["why"]
     assert hv.shown("solo") == before
@@ -168,7 +166,7 @@ def test_dead_host_is_not_proof_and_a_consent_lets_the_recovery_go(hv: Bench) ->
     unproven = hv.module("vm_fence", vm="solo")
     assert unproven["error"]["code"] == "split_brain_risk"
     hv.done("vm_fence", vm="solo", accept=UNFENCED)
-    promoted = promote(hv, "solo", accept=UNFENCED)
+    promoted = hv.promote("solo", accept=UNFENCED)
     assert not promoted.get("failed"), promoted["msg"]
     hv.await_serving("solo", "replica")
 
@@ -209,7 +207,7 @@ def test_dead_replica_host_is_a_reason_not_to_begin(hv: Bench) -> None:
 
 def test_replica_host_dying_in_mid_promotion_is_survived_by_the_same_command(hv: Bench) -> None:
     hv.control.corrupt("solo", since_s=3600)
-    begun(hv, "solo")
+    hv.begun("solo")
     hv.control.rule("hold_after", call="Receive", host=AWAY, script=FAIL_OVER)
 
     def die() -> None:
@@ -221,12 +219,12 @@ def test_replica_host_dying_in_mid_promotion_is_survived_by_the_same_command(hv:
 
     killer = threading.Thread(target=die)
     killer.start()
-    failed = promote(hv, "solo", site=hv.site(timeout=3))
+    failed = hv.promote("solo", site=hv.site(timeout=3))
     killer.join()
     assert failed["failed"]
     assert failed["error"]["next"], failed
     hv.control.host_back(AWAY)
-    again = promote(hv, "solo")
+    again = hv.promote("solo")
     assert not again.get("failed"), again["msg"]
     assert hv.changing_calls()["Start-VMFailover"] == 1
     assert hv.serving("solo") == "replica"

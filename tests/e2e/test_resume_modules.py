@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +20,13 @@ import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab
 from ansible_collections.ferragosto.dr.tests.e2e import deaths
-from ansible_collections.ferragosto.dr.tests.e2e.deaths import Death, Orders
-from ansible_collections.ferragosto.dr.tests.e2e.kit import Bench
+from ansible_collections.ferragosto.dr.tests.e2e.deaths import Death
+from ansible_collections.ferragosto.dr.tests.e2e.kit import OVERWRITE, Bench
 
 pytestmark = pytest.mark.timeout(900)
 
 PARTS = 8
 UNWRITTEN = 3  # every so many results are also the first that a killed controller did not write
-EVIDENCE = {"original_overwritten": "Luca has his evidence, Anna, 09:30"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,9 @@ WAYS = {
     "revert": Way("lab", "auto", "recovered_home", {"job_disabled": "Anna, in the console, 04:12"}),
     "clone": Way("pve_ssh_lab", "clone", "recovered_home"),
     "in_place": Way("pve_ssh_lab", "in_place", "recovered_on_replica"),
-    "in_place, then home": Way("pve_ssh_lab", "in_place", "recovered_home", EVIDENCE, sampled=3),
+    "in_place, then home": Way("pve_ssh_lab", "in_place", "recovered_home", OVERWRITE, sampled=3),
     "failover": Way("hv_lab", "auto", "recovered_on_replica", sampled=3),
-    "failover, then home": Way("hv_lab", "auto", "recovered_home", EVIDENCE),
+    "failover, then home": Way("hv_lab", "auto", "recovered_home", OVERWRITE),
 }
 _UNDISTURBED: dict[str, dict[str, t.Any]] = {}  # by way: told once per worker
 UNDONE = ("revert", "clone", "in_place", "failover")
@@ -64,26 +62,17 @@ class Tale(Bench):
         self.outcome = way.outcome
         self.before = self.shown("solo")
         self.control.corrupt("solo", since_s=3600.0)
-        self.orders = Orders(
-            about=self.about("solo"),
-            host="solo.clinic",
-            site=self.site(),
-            checks=self.checks("solo.clinic"),
-            policy=self.policy(restarts=0, promotion=way.promotion, migrate_home="auto"),
-            accept=way.accept,
-            journal_url=self.journal_url,
-            alert_at_s=time.time(),
-        )
+        self.given = self.orders("solo", accept=way.accept, promotion=way.promotion)
 
     def tell(self, what: str = "recover", death: Death | None = None) -> deaths.End:
         """Play it in a controller process of its own."""
-        return deaths.play(self.orders, self.folder, what=what, death=death)
+        return deaths.play(self.given, self.folder, what=what, death=death)
 
     def faults(self) -> list[str]:
         """Say what must not be after any telling, however it was cut."""
         found = [f"two live copies: {violation}" for violation in self.control.violations()]
         found += [f"our own mistake: {mishap}" for mishap in self.platform.mishaps()]
-        allowed = {kind for kind in self.orders.accept if kind == "original_overwritten"}
+        allowed = {kind for kind in self.given.accept if kind == "original_overwritten"}
         found += [f"accident: {one}" for one in self.control.accidents() if one["kind"] not in allowed]
         if not self.done("journal_info")["chain"]["is_intact"]:
             found.append("the journal's chain is broken")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT
-from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench, begun
+from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench
 
 ESX1 = "esx1.clinic.example"
 
@@ -28,7 +28,7 @@ def test_no_split_brain_when_the_source_returns(pve: PveBench) -> None:
 def test_an_id_that_somebody_has_taken_does_not_stop_a_failover(pve: PveBench) -> None:
     """PegaProx #800: refuses because the pre-seeded target id exists."""
     pve.control.corrupt("solo", since_s=3600)
-    begun(pve, "solo")
+    pve.begun("solo")
     taken = max(vmid for dc in pve.lab.datacenters for vmid in dc.guests) + 1
     (datacenter,) = pve.lab.datacenters
     words = {"vmid": str(taken), "name": "stranger"}
@@ -42,14 +42,14 @@ def test_an_id_that_somebody_has_taken_does_not_stop_a_failover(pve: PveBench) -
 def test_target_id_can_be_pinned(pve: PveBench) -> None:
     """PegaProx #552."""
     pve.control.corrupt("solo", since_s=3600)
-    begun(pve, "solo")
+    pve.begun("solo")
     promoted = pve.promote("solo", promoted_id="4242")
     assert not promoted.get("failed"), promoted["msg"]
     assert pve.clone_of("solo").vmid == 4242
 
 
 def test_pinned_id_that_is_taken_is_refused_before_anything_is_made(pve: PveBench) -> None:
-    begun(pve, "solo")
+    pve.begun("solo")
     calls = pve.changing_calls()
     refused = pve.promote("solo", promoted_id=str(pve.vmid("spare")))
     assert refused["failed"]
@@ -61,7 +61,7 @@ def test_direction_of_the_replication_is_reversed_and_its_run_is_no_silent_no_op
     """PegaProx #413: direction not reversed, Run is a silent no-op."""
     pve = pve_ssh
     pve.control.corrupt("solo", since_s=3600)
-    begun(pve, "solo")
+    pve.begun("solo")
     assert not pve.promote("solo", policy=pve.policy(promotion="in_place")).get("failed")
     refused = pve.module("replication", vm="solo", state="reversed")
     assert refused["failed"], "it would overwrite the original's disks"
