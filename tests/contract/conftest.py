@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.ferragosto.dr.extensions.twin.lab import Lab, LabImpossible
+from ansible_collections.ferragosto.dr.extensions.twin.labs import lab_of
 from ansible_collections.ferragosto.dr.extensions.twin.world.model import Timing
 from ansible_collections.ferragosto.dr.tests.contract.claim import Claim
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, judged
 
 PLATFORMS = ("vsphere", "proxmox", "proxmox-in-place", "hyperv")
 
@@ -44,27 +46,13 @@ def claim(request: pytest.FixtureRequest, labs: t.Callable[[str], Lab], tmp_path
         lab = labs(request.param)
     except LabImpossible as problem:
         pytest.skip(str(problem))
-    lab.reset()
-    claim = Claim(lab, tmp_path, request.param)
-    yield claim
-    assert claim.platform.mishaps() == []
-    if request.node.get_closest_marker("split_brain") is None:
-        assert lab.control.violations() == [], "two copies of one VM were live at once"
+    yield from judged(partial(Claim, name=request.param), lab, tmp_path, request)
 
 
 def _start(name: str, folder: Path) -> Lab:
-    if name == "vsphere":
-        from ansible_collections.ferragosto.dr.extensions.twin.vsphere.lab import VsphereLab
-
-        return VsphereLab.start(CLINIC, timing=Timing.fast(), state_dir=folder)
-    if name == "hyperv":
-        from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervLab
-
-        return HypervLab.start(CLINIC, timing=Timing.fast(), state_dir=folder)
-    from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
-
-    has_ssh = name == "proxmox-in-place"
-    return ProxmoxLab.start(CLINIC, timing=Timing.fast(), state_dir=folder, has_ssh=has_ssh)
+    provider = name.partition("-")[0]
+    more: dict[str, t.Any] = {"has_ssh": name == "proxmox-in-place"} if provider == "proxmox" else {}
+    return lab_of(provider).start(CLINIC, timing=Timing.fast(), state_dir=folder, **more)
 
 
 def pytest_configure(config: pytest.Config) -> None:

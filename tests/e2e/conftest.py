@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.lab import HypervL
 from ansible_collections.ferragosto.dr.extensions.twin.proxmox.lab import ProxmoxLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere import Timing, VsphereLab
 from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import SimulatorMissing
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, Bench
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CLINIC, Bench, judged
 from ansible_collections.ferragosto.dr.tests.e2e.pve_kit import PveBench
 from ansible_collections.ferragosto.dr.tests.e2e.resume_kit import LUCA, Story, Telling
 
@@ -39,7 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
 
 @pytest.fixture
 def bench(lab: VsphereLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    yield from _judged(Bench, lab, tmp_path, request)
+    yield from judged(Bench, lab, tmp_path, request)
 
 
 @pytest.fixture
@@ -104,31 +103,16 @@ def hv_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HypervLab]:
         yield lab
 
 
-AnyBench = t.TypeVar("AnyBench", bound=Bench)
-
-
-def _judged(
-    kind: t.Callable[[t.Any, Path], AnyBench], lab: t.Any, folder: Path, request: pytest.FixtureRequest
-) -> Iterator[AnyBench]:
-    """Reset the lab, and ask at the end whether two copies ever lived."""
-    lab.reset()
-    bench = kind(lab, folder)
-    yield bench
-    assert bench.platform.mishaps() == []
-    if request.node.get_closest_marker("split_brain") is None:
-        assert lab.control.violations() == [], "two copies of one VM were live at once"
-
-
 @pytest.fixture
 def pve(pve_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
-    yield from _judged(PveBench, pve_lab, tmp_path, request)
+    yield from judged(PveBench, pve_lab, tmp_path, request)
 
 
 @pytest.fixture
 def pve_ssh(pve_ssh_lab: ProxmoxLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PveBench]:
-    yield from _judged(PveBench, pve_ssh_lab, tmp_path, request)
+    yield from judged(PveBench, pve_ssh_lab, tmp_path, request)
 
 
 @pytest.fixture
 def hv(hv_lab: HypervLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    yield from _judged(Bench, hv_lab, tmp_path, request)
+    yield from judged(Bench, hv_lab, tmp_path, request)

@@ -14,9 +14,11 @@ import signal
 import subprocess
 import time
 import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import yaml
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
@@ -284,6 +286,21 @@ class Bench:
         while self.serving(vm) != role:
             assert time.monotonic() < deadline, f"{vm}: {self.serving(vm) or 'no copy'} serves, not the {role}"
             time.sleep(0.05)
+
+
+AnyBench = t.TypeVar("AnyBench", bound=Bench)
+
+
+def judged(
+    kind: t.Callable[[t.Any, Path], AnyBench], lab: t.Any, folder: Path, request: pytest.FixtureRequest
+) -> Iterator[AnyBench]:
+    """Reset the lab, and ask at the end whether two copies ever lived."""
+    lab.reset()
+    bench = kind(lab, folder)
+    yield bench
+    assert bench.platform.mishaps() == []
+    if request.node.get_closest_marker("split_brain") is None:
+        assert lab.control.violations() == [], "two copies of one VM were live at once"
 
 
 class Running:

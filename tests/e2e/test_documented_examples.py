@@ -25,7 +25,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.vsphere.simulator import 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core import ids
 from ansible_collections.ferragosto.dr.tests import documents
 from ansible_collections.ferragosto.dr.tests.documents import ROOT
-from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench, Result, Running
+from ansible_collections.ferragosto.dr.tests.e2e.kit import CONTRACT, Bench, Result, Running, judged
 
 CLIENT, HOST, VM = ROOT / "clients/luca", "gestionale.luca", "gestionale"
 VERDI, VERDI_HOST = ROOT / "clients/verdi", "gestionale.verdi"
@@ -91,10 +91,8 @@ def luca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsphereLab]:
 
 
 @pytest.fixture
-def desk(luca: VsphereLab, tmp_path: Path) -> Iterator[ClientBench]:
-    luca.reset()
-    yield ClientBench(luca, tmp_path)
-    assert luca.control.violations() == [], "two copies of one VM were live at once"
+def desk(luca: VsphereLab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ClientBench]:
+    yield from judged(ClientBench, luca, tmp_path, request)
 
 
 def written(playbook: str, client: str = "clients/luca") -> list[list[str]]:
