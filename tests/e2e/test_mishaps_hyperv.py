@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import threading
-import time
 import typing as t
 
 import pytest
 
+from ansible_collections.ferragosto.dr.extensions.twin.lab import wait_for
 from ansible_collections.ferragosto.dr.tests.e2e.hv_kit import (
     AWAY,
     HOME,
@@ -86,7 +86,12 @@ def test_shell_that_is_killed_in_mid_recovery_is_opened_again(hv: Bench) -> None
     hv.control.corrupt("solo", since_s=3600)
     hv.begun("solo")
     calls = hv.changing_calls()
-    restarts = threading.Timer(0.6, hv.control.kill_sessions)
+
+    def restart() -> None:
+        wait_for(lambda: "Start-VMFailover" in made(hv, calls), 20.0, "the failover")
+        hv.control.kill_sessions()
+
+    restarts = threading.Thread(target=restart)
     restarts.start()
     promoted = hv.promote("solo")
     restarts.join()
@@ -211,9 +216,7 @@ def test_replica_host_dying_in_mid_promotion_is_survived_by_the_same_command(hv:
     hv.control.rule("hold_after", call="Receive", host=AWAY, script=FAIL_OVER)
 
     def die() -> None:
-        deadline = time.monotonic() + 20.0
-        while not any(rule["struck"] for rule in hv.control.rules()) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(lambda: any(rule["struck"] for rule in hv.control.rules()), 20.0, "the held answer")
         hv.control.host_lost(AWAY)
         hv.control.clear_rules()
 
