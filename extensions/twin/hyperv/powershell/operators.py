@@ -46,7 +46,7 @@ def binary(operator: str, left: object, right: object, zone: HostZone) -> object
     left, right = plain(left), plain(right)
     if operator in _COMPARISONS:
         judge = functools.partial(_COMPARISONS[operator], right=right, zone=zone)
-        return [one for one in left if judge(one)] if isinstance(left, list) else judge(left)
+        return [one for one in left if judge(plain(one))] if isinstance(left, list) else judge(left)
     match operator:
         case "-contains" | "-notcontains":
             return _holds(left, right, zone) is (operator == "-contains")
@@ -329,14 +329,14 @@ def negative(value: object) -> int | float:
 
 
 _COMPARISONS: dict[str, Callable[..., bool]] = {
-    "-eq": lambda left, right, zone: equal(plain(left), right, zone),
-    "-ne": lambda left, right, zone: not equal(plain(left), right, zone),
-    "-gt": lambda left, right, zone: order(plain(left), right, zone) > 0,
-    "-ge": lambda left, right, zone: order(plain(left), right, zone) >= 0,
-    "-lt": lambda left, right, zone: order(plain(left), right, zone) < 0,
-    "-le": lambda left, right, zone: order(plain(left), right, zone) <= 0,
-    "-ceq": lambda left, right, zone: _equal_to_the_letter(plain(left), right, zone),
-    "-cne": lambda left, right, zone: not _equal_to_the_letter(plain(left), right, zone),
+    "-eq": equal,
+    "-ne": lambda left, right, zone: not equal(left, right, zone),
+    "-gt": lambda left, right, zone: order(left, right, zone) > 0,
+    "-ge": lambda left, right, zone: order(left, right, zone) >= 0,
+    "-lt": lambda left, right, zone: order(left, right, zone) < 0,
+    "-le": lambda left, right, zone: order(left, right, zone) <= 0,
+    "-ceq": _equal_to_the_letter,
+    "-cne": lambda left, right, zone: not _equal_to_the_letter(left, right, zone),
     "-like": _like,
     "-notlike": lambda left, right, zone: not _like(left, right, zone),
 }
