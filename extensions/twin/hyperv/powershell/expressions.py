@@ -111,7 +111,7 @@ class Evaluator(ABC):
             case Paren():
                 return self.captured(node.inner, frame)
             case Block():
-                return ScriptBlock(node.text, node, node.place.line)
+                return ScriptBlock(node.text, node)
             case Unary():
                 return self._unary(node, frame)
             case Binary():

@@ -87,7 +87,7 @@ class Pipelines(Evaluator):
 
     def in_place(self, block: ScriptBlock, frame: Frame, item: object) -> Iterator[object]:
         """Run the script block of Where-Object or ForEach-Object: in the caller's own scope, $_ set."""
-        if not isinstance(block.tree, Block) or block.tree.parameters:
+        if block.tree.parameters:
             raise SimulatorError("a script block with parameters in a pipeline")
         yield from self._body(block.tree, replace(frame, it=item))
 
@@ -161,7 +161,7 @@ class Pipelines(Evaluator):
 
     def _called(self, node: Command, frame: Frame, *, is_fed: bool) -> _Stage:
         block = None if node.block is None else self.value(node.block, frame)
-        if is_fed or not isinstance(block, ScriptBlock) or not isinstance(block.tree, Block):
+        if is_fed or not isinstance(block, ScriptBlock):
             raise SimulatorError("& of what is no script block, or with input from a pipeline")
         tree, given = block.tree, self._values(node, frame)
         return lambda dummy: self._placed(self.invoke(tree, frame, given), node.place)

@@ -17,6 +17,8 @@ import datetime as dt
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nodes import Block
+
 CUSTOM_OBJECT = "System.Management.Automation.PSCustomObject"
 
 
@@ -206,12 +208,11 @@ class Hashtable:
 class ScriptBlock:
     """A piece of script as a value: its text, and the tree it was parsed to (the interpreter's business)."""
 
-    __slots__ = ("line", "text", "tree")
+    __slots__ = ("text", "tree")
 
-    def __init__(self, text: str, tree: object, line: int = 1) -> None:
+    def __init__(self, text: str, tree: Block) -> None:
         self.text = text
         self.tree = tree
-        self.line = line
 
 
 class Clocked(t.Protocol):

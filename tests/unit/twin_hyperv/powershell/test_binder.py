@@ -25,6 +25,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.metadat
     Parameter,
     Place,
 )
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.parse import parse
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.sets import BindingError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values import (
     EnumValue,
@@ -48,7 +49,7 @@ INSTANCE = PSObject(
         "Microsoft.Management.Infrastructure.CimInstance",
     ],
 )
-BLOCK = ScriptBlock("$true", None)
+BLOCK = ScriptBlock("$true", parse("$true").block)
 
 
 class FakeSession:
