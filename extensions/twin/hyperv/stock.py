@@ -176,18 +176,8 @@ class Stock:
         with self.lock:
             source, target = self.host(machine.host), self.host(replica_host)
             at_s = self.now_s() - log_age_s
-            replica = Machine(
-                id=machine.id,
-                name=machine.name,
-                host=target.name,
-                vm=machine.vm,
-                auto_start="Nothing",
-                generation=machine.generation,
-                memory_bytes=machine.memory_bytes,
-                cpus=machine.cpus,
-                is_windows=machine.is_windows,
-                created_at_s=machine.created_at_s,
-            )
+            replica = _alike(machine, id=machine.id, name=machine.name, host=target.name)
+            replica.created_at_s = machine.created_at_s
             replica.adapters = [self._new_adapter(replica, "", card.addresses) for card in machine.adapters]
             folder = rf"{target.server.storage_location}\Hyper-V Replica\Virtual hard disks\{machine.key.upper()}"
             for disk in (d for d in machine.disks if d.is_replicated):
@@ -291,19 +281,9 @@ class Stock:
 
     def add_test_vm(self, replica: Machine, data: DataState) -> Machine:
         """Make the test VM of a replica, beside it, off."""
-        test = Machine(
-            id=uuid.uuid4(),
-            name=f"{replica.name} - Test",
-            host=replica.host,
-            vm=replica.vm,
-            auto_start="Nothing",
-            generation=replica.generation,
-            memory_bytes=replica.memory_bytes,
-            cpus=replica.cpus,
-            is_windows=replica.is_windows,
-            created_at_s=self.now_s(),
-            disks=[Disk(d.path.replace(".vhdx", "_test.avhdx"), d.size_bytes) for d in replica.disks],
-        )
+        test = _alike(replica, id=uuid.uuid4(), name=f"{replica.name} - Test", host=replica.host)
+        test.created_at_s = self.now_s()
+        test.disks = [Disk(d.path.replace(".vhdx", "_test.avhdx"), d.size_bytes) for d in replica.disks]
         test.adapters = [self._new_adapter(test, card.test_switch, card.addresses) for card in replica.adapters]
         copy = self.world.copy(replica.copy_id)
         self._take_in(test, Role.CLONE, data, copy.has_tools, copy.reboots_after_crash_s)
@@ -335,3 +315,18 @@ class Stock:
             mac=f"00155D{self._macs:06X}",
             addresses=tuple(addresses),
         )
+
+
+def _alike(machine: Machine, *, id: uuid.UUID, name: str, host: str) -> Machine:
+    """Make a VM of the same build, off, that nothing starts and with nothing attached yet."""
+    return Machine(
+        id=id,
+        name=name,
+        host=host,
+        vm=machine.vm,
+        auto_start="Nothing",
+        generation=machine.generation,
+        memory_bytes=machine.memory_bytes,
+        cpus=machine.cpus,
+        is_windows=machine.is_windows,
+    )
