@@ -22,7 +22,7 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.relation import (
     Relation,
     end_of,
 )
-from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, Role
+from ansible_collections.ferragosto.dr.extensions.twin.world.model import DataState, HostState, Role
 
 if t.TYPE_CHECKING:
     from ansible_collections.ferragosto.dr.extensions.twin.hyperv.fleet import Fleet
@@ -200,7 +200,7 @@ class Replicating:
 
     def _is_alive(self, machine: Machine) -> bool:
         """Whether VMMS runs where this VM is; an isolated host's does."""
-        return str(self._fleet.world.hosts[machine.host].state) != "dead"
+        return self._fleet.world.hosts[machine.host].state is not HostState.DEAD
 
     def received(self, machine: Machine, point: Checkpoint | None) -> DataState:
         """Give what a failover to a point, or to the newest log, brings."""
