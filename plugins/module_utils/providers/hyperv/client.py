@@ -15,9 +15,10 @@ import binascii
 import json
 import threading
 import typing as t
+from collections.abc import Callable
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, ProviderFault
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import faults, sdk, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import bootstrap
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
@@ -29,9 +30,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.tra
     WinrmTransport,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.trust import address_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import TwoEnds
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import NotSent
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.network import answer_lost
 
-__all__ = ["Client", "Row"]
+__all__ = ["Client", "Row", "TwoHosts"]
 
 Row: t.TypeAlias = "dict[str, t.Any]"
 SLOW_FACTOR = 4.0  # ``timeout_s`` is one answer's of the wire; PowerShell on a busy host takes as long as this many
@@ -84,7 +87,7 @@ class Client:
             raise faults.from_wire(what, not_sent.cause, self.spec) from None
         except Cut as cut:
             words = faults.from_wire(what, cut.cause, self.spec)
-            raise faults.answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from None
+            raise answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from None
 
     def ask(self, script: Script, /, *, within_s: float = 0.0, **parameters: t.Any) -> Row:
         """Read once, and return all that the host answered: an error of the script's is an answer too, and no fault."""
@@ -154,6 +157,23 @@ class Client:
 
     def _refusal(self, what: str, answer: Row) -> DrError:
         return faults.from_script(what, answer.get("error"), self.spec)
+
+
+class TwoHosts(TwoEnds[Client]):
+    """The two hosts of a site."""
+
+    def __init__(
+        self,
+        spec: SiteSpec,
+        *,
+        clock: Clock,
+        progress: Progress,
+        opens: Callable[[EndpointSpec], Client] | None = None,
+    ) -> None:
+        def open_client(end: EndpointSpec) -> Client:
+            return Client(end, clock=clock, progress=progress)
+
+        super().__init__(spec, opens or open_client, clock=clock)
 
 
 def require_sound(spec: EndpointSpec) -> None:

@@ -31,8 +31,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.tra
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.trust import address_of, port_of
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.network import (
+    NO_SUCH_NAME,
+    Words,
+    bad_certificate,
+    network_words,
+)
 
-NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 # SEC_E_LOGON_DENIED; STATUS_LOGON_FAILURE, _ACCOUNT_RESTRICTION, _PASSWORD_EXPIRED, _ACCOUNT_DISABLED
 LOGON_DENIED = frozenset({0x8009030C, 0xC000006D, 0xC000006E, 0xC0000071, 0xC0000072})
 ACCESS_DENIED = 5  # a WSManFault's code for what the account may not do at all
@@ -203,10 +208,6 @@ def from_wire(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
     return SiteUnreachable(what=what, why=f"{address} {clean(why, spec)}", next=next_move)
 
 
-def answer_lost(what: str, why: str, next_move: str = READ_AGAIN) -> ProviderFault:
-    return ProviderFault(what=what, why=why, next=next_move, is_answer_lost=True)
-
-
 def wrong_login(spec: EndpointSpec) -> BadInput:
     shown = f"account by {spec.winrm_transport}"
     if spec.winrm_transport == "certificate":
@@ -293,17 +294,15 @@ def _from_status(what: str, status: int, spec: EndpointSpec) -> DrError:
 
 
 def _bad_certificate(what: str, cause: ssl.SSLCertVerificationError, spec: EndpointSpec) -> BadInput:
-    words = cause.verify_message or str(cause)
-    if "expired" in words:
-        fix = "renew the certificate of the host's WinRM listener; until then pin it with tls_fingerprint"
-    elif "ismatch" in words or "not valid for" in words:
-        fix = "set api_host to a name the certificate carries, or pin it with tls_fingerprint"
-    else:
-        fix = (
-            "set ca_path to the PEM file of the authority that issued it, or pin the certificate with tls_fingerprint (a"
-            " certificate that the host made for itself can only be pinned)"
-        )
-    return BadInput(what=what, why=f"the certificate of {address_of(spec)} is not trusted: {words}", next=fix)
+    return bad_certificate(
+        what,
+        cause,
+        address_of(spec),
+        expired="renew the certificate of the host's WinRM listener; until then pin it with tls_fingerprint",
+        mismatch="set api_host to a name the certificate carries, or pin it with tls_fingerprint",
+        unknown="set ca_path to the PEM file of the authority that issued it, or pin the certificate with tls_fingerprint (a"
+        " certificate that the host made for itself can only be pinned)",
+    )
 
 
 def _root(found: list[BaseException]) -> BaseException:
@@ -319,37 +318,15 @@ def _root(found: list[BaseException]) -> BaseException:
     return own[0] if own else found[0]
 
 
-def _network_words(cause: BaseException, spec: EndpointSpec) -> tuple[str, str]:
+def _network_words(cause: BaseException, spec: EndpointSpec) -> Words:
     port = port_of(spec)
-    if isinstance(cause, socket.gaierror):
-        return (
-            f"cannot be found: the name {spec.api_host} does not resolve ({cause.strerror})",
-            "check api_host and the name server, or use the address",
-        )
-    if isinstance(cause, ConnectionRefusedError):
-        return (
-            "refuses the connection: nothing listens on this port",
-            f"check that the host is up and that api_port {port} is WinRM's; on the host: winrm enumerate winrm/config/listener",
-        )
-    if isinstance(cause, TimeoutError):
-        return (
-            f"did not answer within {spec.timeout_s:.0f} s",
-            "check that the host has power and network and that no firewall is in between; its VMs are unknown, not down",
-        )
-    if isinstance(cause, ssl.SSLError):
-        is_plain = "WRONG_VERSION" in str(cause) or "HTTP_REQUEST" in str(cause) or "record layer" in str(cause).lower()
-        return (
-            "speaks plain HTTP or something else, not HTTPS"
-            if is_plain
-            else f"does not speak TLS ({cause.reason or cause})",
-            f"check that api_port {port} is WinRM's HTTPS listener (5986)",
-        )
-    if isinstance(cause, OSError):
-        return (
-            f"cannot be reached or dropped the connection ({cause.strerror or type(cause).__name__})",
-            "check power, network and route to the host; its VMs are unknown, not down",
-        )
-    return (
+    return network_words(
+        cause,
+        spec,
+        machine="host",
+        listener=f"api_port {port} is WinRM's; on the host: winrm enumerate winrm/config/listener",
+        https=f"api_port {port} is WinRM's HTTPS listener (5986)",
+    ) or (
         f"answered, but not as WinRM does ({type(cause).__name__})",
         "check that api_host and api_port belong to the host's WinRM listener and no proxy is in between",
     )

@@ -28,6 +28,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.sd
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.transport import Serializer, Session
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.network import answer_lost
 
 __all__ = ["Client", "TaskEnd"]
 
@@ -132,7 +133,7 @@ class Client:
             raise faults.from_network(what, not_sent.cause, self.spec) from not_sent.cause
         except DROPPED as cause:
             words = faults.from_network(what, cause, self.spec)
-            raise faults.answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from cause
+            raise answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from cause
 
     def run(self, what: str, method: str, path: str, /, *, within_s: float, **params: t.Any) -> TaskEnd:
         """Send a call that starts a task, and wait for its end."""
@@ -224,7 +225,7 @@ class _TaskWait:
             shown = self._client.get(f"{task_path(self._upid)}/status")
         except (ProviderFault, SiteUnreachable) as fault:
             if isinstance(fault, VendorFault) and fault.kind is Kind.NO_RIGHT:
-                raise faults.answer_lost(
+                raise answer_lost(
                     self._what, f"task {self._upid} was started, then: {fault.why}", fault.next
                 ) from fault
             self._hindrance = fault
@@ -262,7 +263,7 @@ class _TaskWait:
 
     def _lost(self, why: str) -> ProviderFault:
         hindrance = f" (last: {self._hindrance.why})" if self._hindrance is not None else ""
-        return faults.answer_lost(
+        return answer_lost(
             self._what,
             f"task {self._upid} was started at {self._client.address}; {why}{hindrance}",
             "look at the node's task list, then run the same command: it reads the state first and continues from there",

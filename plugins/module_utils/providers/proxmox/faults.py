@@ -24,9 +24,14 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.tr
     Unreadable,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN, ForeignCertificate
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.network import (
+    NO_SUCH_NAME,
+    Words,
+    bad_certificate,
+    network_words,
+)
 
 NODE_SILENT = frozenset({595, 596, 599})  # the node asked could not talk to the one that should answer
-NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 NOT_CONNECTED = 595  # of these the one that says that the call never got there
 
 
@@ -186,10 +191,6 @@ def from_network(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
     return SiteUnreachable(what=what, why=f"{address} {clean(why, spec)}", next=next_move)
 
 
-def answer_lost(what: str, why: str, next_move: str = READ_AGAIN) -> ProviderFault:
-    return ProviderFault(what=what, why=why, next=next_move, is_answer_lost=True)
-
-
 def address_of(spec: EndpointSpec) -> str:
     return f"{spec.api_host}:{spec.api_port or DEFAULT_PORT}"
 
@@ -272,46 +273,27 @@ def _no_right(what: str, words: str, status: int, why: str, spec: EndpointSpec) 
 
 
 def _bad_certificate(what: str, cause: ssl.SSLCertVerificationError, spec: EndpointSpec) -> BadInput:
-    address, words = address_of(spec), cause.verify_message or str(cause)
-    if "expired" in words:
-        fix = "renew the node's certificate (pvecm updatecerts --force); until then pin it with tls_fingerprint"
-    elif "ismatch" in words or "not valid for" in words:
-        fix = "set api_host to a name or address the certificate carries, or pin it with tls_fingerprint"
-    else:
-        fix = "set ca_path to a copy of the cluster's /etc/pve/pve-root-ca.pem, or pin the certificate with tls_fingerprint"
-    return BadInput(what=what, why=f"the certificate of {address} is not trusted: {words}", next=fix)
+    return bad_certificate(
+        what,
+        cause,
+        address_of(spec),
+        expired="renew the node's certificate (pvecm updatecerts --force); until then pin it with tls_fingerprint",
+        mismatch="set api_host to a name or address the certificate carries, or pin it with tls_fingerprint",
+        unknown="set ca_path to a copy of the cluster's /etc/pve/pve-root-ca.pem, or pin the certificate with tls_fingerprint",
+    )
 
 
-def _network_words(cause: Exception, spec: EndpointSpec) -> tuple[str, str]:
+def _network_words(cause: Exception, spec: EndpointSpec) -> Words:
     port = spec.api_port or DEFAULT_PORT
-    if isinstance(cause, socket.gaierror):
-        return (
-            f"cannot be found: the name {spec.api_host} does not resolve ({cause.strerror})",
-            "check api_host and the name server, or use the address",
-        )
-    if isinstance(cause, ConnectionRefusedError):
-        return (
-            "refuses the connection: nothing listens on this port",
-            f"check that the node is up and that api_port {port} is right; on the node: systemctl status pveproxy",
-        )
-    if isinstance(cause, TimeoutError):
-        return (
-            f"did not answer within {spec.timeout_s:.0f} s",
-            "check that the node has power and network and that no firewall is in between; its VMs are unknown, not down",
-        )
-    if isinstance(cause, ssl.SSLError):
-        is_plain = "WRONG_VERSION" in str(cause) or "HTTP_REQUEST" in str(cause) or "record layer" in str(cause).lower()
-        return (
-            "speaks plain HTTP or something else, not HTTPS"
-            if is_plain
-            else f"does not speak TLS ({cause.reason or cause})",
-            f"check that api_port {port} is the HTTPS port of Proxmox VE (8006)",
-        )
-    if isinstance(cause, OSError):
-        return (
-            f"cannot be reached or dropped the connection ({cause.strerror or type(cause).__name__})",
-            "check power, network and route to the node; its VMs are unknown, not down",
-        )
+    found = network_words(
+        cause,
+        spec,
+        machine="node",
+        listener=f"api_port {port} is right; on the node: systemctl status pveproxy",
+        https=f"api_port {port} is the HTTPS port of Proxmox VE (8006)",
+    )
+    if found is not None:
+        return found
     if isinstance(cause, Unreadable):
         return (
             f"answered, but not as a Proxmox VE API does ({cause})",

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, ProviderFault
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import DROPPED, NotSent
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.network import answer_lost
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import faults
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.sdk import require_pyvmomi, vim, vmodl
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import Stub, Unreadable
@@ -180,11 +181,11 @@ class Client:
         try:
             seen = self.wait_for(task, paths, ended, within_s=deadline - self.clock.now_s(), look_every_s=look_every_s)
         except DrError as cause:
-            raise faults.answer_lost(what, f"task {task._moId} was started, then: {cause.why}", cause.next) from cause
+            raise answer_lost(what, f"task {task._moId} was started, then: {cause.why}", cause.next) from cause
         if hindered:
             raise hindered[0]
         if seen is None:
-            raise faults.answer_lost(
+            raise answer_lost(
                 what,
                 f"task {task._moId} at {self.address} did not end within {within_s:.0f} s; it was left running",
                 f"watch or cancel task {task._moId} in vSphere, then run the same command: it reads the state first",
@@ -222,7 +223,7 @@ class Client:
                 except vim.fault.NotAuthenticated:
                     hindrances += 1
                     if hindrances > WAIT_RETRIES:
-                        raise faults.answer_lost("wait", f"{self.address} ends every new session at once") from None
+                        raise answer_lost("wait", f"{self.address} ends every new session at once") from None
                     self._login()
                     watch.forget()
                 except vmodl.query.InvalidCollectorVersion:
@@ -317,7 +318,7 @@ class Client:
             except DROPPED as cause:
                 if not is_read:
                     words = faults.from_network(what, cause, self.spec)
-                    raise faults.answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from cause
+                    raise answer_lost(what, f"sent, but no answer came: {words.why}", words.next) from cause
                 drops += 1
                 if drops > READ_RETRIES or isinstance(cause, TimeoutError):
                     raise faults.from_network(what, cause, self.spec) from cause

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import typing as t
 
@@ -18,6 +17,11 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import READ_AGAIN, ForeignCertificate
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.network import (
+    Words,
+    bad_certificate,
+    network_words,
+)
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.transport import (
     DEFAULT_PORT,
     Unreadable,
@@ -103,52 +107,36 @@ def from_network(what: str, cause: Exception, spec: EndpointSpec) -> DrError:
     return SiteUnreachable(what=what, why=f"{address} {why}", next=next_move)
 
 
-def answer_lost(what: str, why: str, next_move: str = READ_AGAIN) -> ProviderFault:
-    return ProviderFault(what=what, why=why, next=next_move, is_answer_lost=True)
-
-
 def address_of(spec: EndpointSpec) -> str:
     return f"{spec.api_host}:{spec.api_port or DEFAULT_PORT}"
 
 
 def _bad_certificate(what: str, cause: ssl.SSLCertVerificationError, spec: EndpointSpec) -> BadInput:
-    address, words = address_of(spec), cause.verify_message or str(cause)
-    if "expired" in words:
-        fix = "renew the certificate on the server; until then pin it with tls_fingerprint"
-    elif "ismatch" in words or "not valid for" in words:
-        fix = "set api_host to a name the certificate carries, or pin it with tls_fingerprint"
-    else:
-        fix = "set ca_path to the PEM file of the authority that signed it, or pin it with tls_fingerprint"
-    return BadInput(what=what, why=f"the certificate of {address} is not trusted: {words}", next=fix)
+    return bad_certificate(
+        what,
+        cause,
+        address_of(spec),
+        expired="renew the certificate on the server; until then pin it with tls_fingerprint",
+        mismatch="set api_host to a name the certificate carries, or pin it with tls_fingerprint",
+        unknown="set ca_path to the PEM file of the authority that signed it, or pin it with tls_fingerprint",
+    )
 
 
-def _network_words(cause: Exception, spec: EndpointSpec) -> tuple[str, str]:
+def _network_words(cause: Exception, spec: EndpointSpec) -> Words:
     port = spec.api_port or DEFAULT_PORT
-    if isinstance(cause, socket.gaierror):
-        return (
-            f"cannot be found: the name {spec.api_host} does not resolve ({cause.strerror})",
-            "check api_host and the name server, or use the address",
-        )
-    if isinstance(cause, ConnectionRefusedError):
-        return (
-            "refuses the connection: nothing listens on this port",
-            f"check that the host is up and that api_port {port} is right; on ESXi restart hostd or the management agents",
-        )
-    if isinstance(cause, TimeoutError):
-        return (
-            f"did not answer within {spec.timeout_s:.0f} s",
-            "check that the host has power and network and that no firewall is in between; its VMs are unknown, not down",
-        )
+    https = f"api_port {port} is the HTTPS port of vCenter or ESXi"
     if isinstance(cause, ssl.SSLError):
-        return (
-            f"does not speak TLS as expected ({cause.reason or cause})",
-            f"check that api_port {port} is the HTTPS port of vCenter or ESXi",
-        )
-    if isinstance(cause, OSError):
-        return (
-            f"cannot be reached or dropped the connection ({cause.strerror or type(cause).__name__})",
-            "check power, network and route to the endpoint; its VMs are unknown, not down",
-        )
+        return f"does not speak TLS as expected ({cause.reason or cause})", f"check that {https}"
+    found = network_words(
+        cause,
+        spec,
+        machine="host",
+        listener=f"api_port {port} is right; on ESXi restart hostd or the management agents",
+        https=https,
+        far="endpoint",
+    )
+    if found is not None:
+        return found
     if isinstance(cause, Unreadable):
         return (
             f"answered, but not as a vSphere API does ({cause})",
