@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
     Connection,
     Datastore,
@@ -69,18 +69,6 @@ def reading(
         notes=tuple(found),
         right=faults.right_of(client.spec),
         concerns={note: ids[guid] for note, guid in found.items() if guid in ids},
-    )
-
-
-def no_reading(client: Client, *, node: str, started_s: float, calls: int, error: DrError) -> EndpointReading:
-    now_s = client.clock.now_s()
-    return EndpointReading(
-        address=client.address,
-        node=node,
-        read_at_s=now_s,
-        took_s=now_s - started_s,
-        calls=calls,
-        error=str(error),
     )
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Container
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
@@ -17,33 +17,18 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
     SiteUnreachable,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, SiteReading
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, Progress, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import read, survey
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client, TwoHosts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Survey
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import TwoEnds, key_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import key_of, no_reading
 
 _Seen: t.TypeAlias = "tuple[t.Union[Survey, DrError], float, int]"  # when it began, HTTP requests it took
 
 
-class HypervReader(TwoEnds[Client]):
+class HypervReader(TwoHosts):
     """Implements ``core.ports.Reader``."""
 
     provider = "hyperv"
-    host_word = "hosts"
-
-    def __init__(
-        self,
-        spec: SiteSpec,
-        *,
-        clock: Clock,
-        progress: Progress,
-        opens: Callable[[EndpointSpec], Client] | None = None,
-    ) -> None:
-        def open_client(end: EndpointSpec) -> Client:
-            return Client(end, clock=clock, progress=progress)
-
-        super().__init__(spec, opens or open_client, clock=clock)
 
     def read(self, deep: Container[str] = ()) -> SiteReading:
         """``deep`` changes nothing here: the one read brings every VM's NICs and guest."""
@@ -79,7 +64,9 @@ class HypervReader(TwoEnds[Client]):
         if client is self._replica:
             own, other = other, own
         if isinstance(seen, DrError):
-            return read.no_reading(client, node=own.node, started_s=started_s, calls=calls, error=seen)
+            return no_reading(
+                client.address, node=own.node, clock=self.clock, started_s=started_s, calls=calls, error=seen
+            )
         return read.reading(
             client,
             seen,

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import typing as t
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import DrError
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import (
-    Clock,
     EndpointSpec,
-    Progress,
-    SiteSpec,
     Transcript,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import events, wire
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client, Row
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.client import Client, Row, TwoHosts
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.masking import Mask, without_secrets
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts import (
     failover,
@@ -31,7 +28,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scr
     verifying,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.scripts.script import Script
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import TwoEnds
 
 FORMAT = "ferragosto.dr transcript 1"
 NOBODY = "00000000-0000-4000-8000-000000000000"  # how a host refuses an id that it does not have
@@ -39,22 +35,8 @@ WIDTH, HEIGHT = 80, 60  # as Hyper-V Manager's own preview: enough to tell the f
 MOST_EVENTS = 100
 
 
-class HypervRecorder(TwoEnds[Client]):
+class HypervRecorder(TwoHosts):
     """Implements ``core.ports.Recorder``."""
-
-    def __init__(
-        self,
-        spec: SiteSpec,
-        *,
-        clock: Clock,
-        progress: Progress,
-        opens: Callable[[EndpointSpec], Client] | None = None,
-    ) -> None:
-        def open_client(end: EndpointSpec) -> Client:
-            return Client(end, clock=clock, progress=progress)
-
-        super().__init__(spec, opens or open_client, clock=clock)
-        self._progress = progress
 
     def record(self, vms: Collection[str], *, is_masked: bool, asks_what_if: bool) -> tuple[Transcript, ...]:
         ends = [("production", self._production)]
@@ -86,7 +68,7 @@ class HypervRecorder(TwoEnds[Client]):
         )
 
     def _tape(self, client: Client, vms: Collection[str], asks_what_if: bool) -> Tape:
-        tape = Tape(client, self.clock, self._progress)
+        tape = Tape(client)
         try:
             _play(tape, {name.casefold() for name in vms}, asks_what_if)
         except DrError as fault:  # the host fell silent, or let nobody in: what was recorded before stays
@@ -109,24 +91,24 @@ def _hide(mask: Mask, site: str, spec: EndpointSpec) -> None:
 class Tape:
     """What one host answered so far."""
 
-    def __init__(self, client: Client, clock: Clock, progress: Progress) -> None:
+    def __init__(self, client: Client) -> None:
         self.answers: list[Row] = []
         self.scripts: dict[str, Row] = {}
         self.seen: list[str] = []  # VMs, by name and by id
         self.error = ""
         self.body: Mapping[str, t.Any] = {}
-        self._client, self._clock, self._progress = client, clock, progress
+        self._client = client
 
     def say(self, what: str) -> None:
-        self._progress(f"{self._client.address}: {what}")
+        self._client.progress(f"{self._client.address}: {what}")
 
     def ask(self, script: Script, **parameters: t.Any) -> Row:
         """Ask the host, and note what it says; returns the data, {} where it refused."""
         digest = hashlib.sha256(script.text.encode()).hexdigest()
         self.scripts[script.name] = {"sha256": digest, "text": script.text}
-        began_s = self._clock.now_s()
+        began_s = self._client.clock.now_s()
         answer = self._client.ask(script, **parameters)
-        took_s = round(self._clock.now_s() - began_s, 3)
+        took_s = round(self._client.clock.now_s() - began_s, 3)
         row: Row = {"script": script.name, "sha256": digest, "parameters": parameters, "took_s": took_s}
         data = answer.get("data")
         is_ok = answer.get("ok") is True

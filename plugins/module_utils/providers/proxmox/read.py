@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
-    DrError,
     ProviderFault,
     SiteUnreachable,
 )
@@ -103,18 +102,6 @@ def reading(
         vms=vms,
         api=f"Proxmox VE cluster {survey.cluster}" if survey.cluster else f"Proxmox VE node {survey.asked}",
         notes=(*_quorum_notes(survey), *seen.notes, *replicas.job_findings(survey, by_vmid)),
-    )
-
-
-def no_reading(client: Client, *, node: str, started_s: float, calls: int, error: DrError) -> EndpointReading:
-    now_s = client.clock.now_s()
-    return EndpointReading(
-        address=client.address,
-        node=node,
-        read_at_s=now_s,
-        took_s=now_s - started_s,
-        calls=calls,
-        error=str(error),
     )
 
 

@@ -21,7 +21,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Cl
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox import read, survey
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.proxmox.read import View
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import TwoEnds, key_of
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import TwoEnds, key_of, no_reading
 
 HEDGE_S = 1.5  # so long the first endpoint may be silent before the second one is asked as well
 _MISSING = (SiteUnreachable, ProviderFault)
@@ -113,7 +113,7 @@ class ProxmoxReader(TwoEnds[Client]):
             seen = read.view(client, status=status, deep=deep, replica_node=self._spec.replica.node)
         except _MISSING as cause:
             made = client.calls - calls
-            return read.no_reading(client, node=node, started_s=started_s, calls=made, error=cause)
+            return no_reading(client.address, node=node, clock=self.clock, started_s=started_s, calls=made, error=cause)
         self._views[client] = seen
         # The status was read before, by one call
         return seen, client.calls - calls + (status is not None)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable
 
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, NotReplicated
-from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pair, Vm
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput, DrError, NotReplicated
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import EndpointReading, Pair, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock, EndpointSpec, SiteSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import AGAIN
 
@@ -81,3 +81,18 @@ def require_replica(pair: Pair, what: str) -> Vm:
             next=f"check dr_replica and dr_site.replica, {AGAIN}",
         )
     return pair.replica
+
+
+def no_reading(
+    address: str, *, node: str, clock: Clock, started_s: float, calls: int, error: DrError
+) -> EndpointReading:
+    """Return the reading of an endpoint that does not answer."""
+    now_s = clock.now_s()
+    return EndpointReading(
+        address=address,
+        node=node,
+        read_at_s=now_s,
+        took_s=now_s - started_s,
+        calls=calls,
+        error=str(error),
+    )

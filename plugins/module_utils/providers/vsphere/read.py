@@ -16,6 +16,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import (
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Connection, EndpointReading, Host, Vm
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import Clock
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.ends import no_reading
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere import wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.client import Client
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.vsphere.faults import VendorFault
@@ -40,14 +41,8 @@ def read_endpoint(client: Client, *, node: str, clock: Clock) -> EndpointReading
         hosts, vms = _survey(client)
         api = client.about
     except (SiteUnreachable, ProviderFault) as cause:
-        return EndpointReading(
-            address=client.address,
-            node=node,
-            read_at_s=clock.now_s(),
-            took_s=clock.now_s() - started_s,
-            calls=client.calls - calls,
-            error=str(cause),
-        )
+        made = client.calls - calls
+        return no_reading(client.address, node=node, clock=clock, started_s=started_s, calls=made, error=cause)
     read_at_s = clock.now_s()
     return EndpointReading(
         address=client.address,
