@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import sdk
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.line import parse_pin
 
 PORTS = {"https": 5986, "http": 5985}
 
@@ -51,7 +52,7 @@ class Adapter(sdk.HTTPAdapter):
 
     def __init__(self, spec: EndpointSpec, count: Callable[[], None]) -> None:
         self._count = count
-        self._pin = parse_pin(spec)
+        self._pin = _pin_of(spec)
         self._trust: dict[str, t.Any] = {}
         if spec.winrm_scheme == "https":
             context = tls_context(spec, is_verified=spec.validate_certs and self._pin is None)
@@ -88,18 +89,12 @@ def port_of(spec: EndpointSpec) -> int:
     return spec.api_port or PORTS.get(spec.winrm_scheme, PORTS["https"])
 
 
-def parse_pin(spec: EndpointSpec) -> str | None:
-    if not spec.tls_fingerprint:
-        return None
-    pin = spec.tls_fingerprint.lower().replace(":", "").replace(" ", "").removeprefix("sha256/")
-    if len(pin) != 64 or set(pin) - set("0123456789abcdef"):
-        raise BadInput(
-            what=f"open {spec.api_host}",
-            why=f"tls_fingerprint '{spec.tls_fingerprint}' is not a SHA-256 fingerprint (64 hex digits)",
-            next="what Windows calls a thumbprint is SHA-1 and will not do; take it from: openssl s_client -connect"
-            f" {address_of(spec)} </dev/null | openssl x509 -noout -fingerprint -sha256",
-        )
-    return pin
+def _pin_of(spec: EndpointSpec) -> str | None:
+    return parse_pin(
+        spec,
+        next="what Windows calls a thumbprint is SHA-1 and will not do; take it from: openssl s_client -connect"
+        f" {address_of(spec)} </dev/null | openssl x509 -noout -fingerprint -sha256",
+    )
 
 
 def tls_context(spec: EndpointSpec, *, is_verified: bool) -> ssl.SSLContext:

@@ -26,6 +26,7 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.lin
     ForeignCertificate,
     NotSent,
     is_quiet,
+    parse_pin,
 )
 
 DEFAULT_PORT = 8006
@@ -143,7 +144,7 @@ class Session:
         self.date: tuple[float, str] | None = None  # the newest answer's Date header, and what ``now_s`` said then
         self.now_s: Callable[[], float] = lambda: 0.0
         self._headers_for = headers_for
-        self._pin = parse_pin(spec)
+        self._pin = _pin_of(spec)
         self._idle: list[HTTPSConnection] = []
 
     def request(
@@ -233,18 +234,12 @@ class Session:
             raise ForeignCertificate(pinned=self._pin, seen=seen)
 
 
-def parse_pin(spec: EndpointSpec) -> str | None:
-    if not spec.tls_fingerprint:
-        return None
-    pin = spec.tls_fingerprint.lower().replace(":", "").replace(" ", "").removeprefix("sha256/")
-    if len(pin) != 64 or set(pin) - set("0123456789abcdef"):
-        raise BadInput(
-            what=f"open {spec.api_host}",
-            why=f"tls_fingerprint '{spec.tls_fingerprint}' is not a SHA-256 fingerprint (64 hex digits)",
-            next="take it from the node's System > Certificates page, or from: openssl s_client -connect"
-            f" {spec.api_host}:{spec.api_port or DEFAULT_PORT} </dev/null | openssl x509 -noout -fingerprint -sha256",
-        )
-    return pin
+def _pin_of(spec: EndpointSpec) -> str | None:
+    return parse_pin(
+        spec,
+        next="take it from the node's System > Certificates page, or from: openssl s_client -connect"
+        f" {spec.api_host}:{spec.api_port or DEFAULT_PORT} </dev/null | openssl x509 -noout -fingerprint -sha256",
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import select
 from http.client import HTTPException, HTTPSConnection
 
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.errors import BadInput
+from ansible_collections.ferragosto.dr.plugins.module_utils.core.ports import EndpointSpec
+
 RUN_AGAIN = "run the same command again"
 AGAIN = f"then {RUN_AGAIN}"
 READ_AGAIN = f"{RUN_AGAIN}: it reads the state first and continues from there"
@@ -28,6 +31,20 @@ class ForeignCertificate(OSError):
 
     def __init__(self, *, pinned: str, seen: str) -> None:
         super().__init__(f"its certificate has the fingerprint {with_colons(seen)}, pinned is {with_colons(pinned)}")
+
+
+def parse_pin(spec: EndpointSpec, *, next: str) -> str | None:
+    """Return the SHA-256 fingerprint to hold a certificate against, None without one. ``next`` says where to take it from."""
+    if not spec.tls_fingerprint:
+        return None
+    pin = spec.tls_fingerprint.lower().replace(":", "").replace(" ", "").removeprefix("sha256/")
+    if len(pin) != 64 or set(pin) - set("0123456789abcdef"):
+        raise BadInput(
+            what=f"open {spec.api_host}",
+            why=f"tls_fingerprint '{spec.tls_fingerprint}' is not a SHA-256 fingerprint (64 hex digits)",
+            next=next,
+        )
+    return pin
 
 
 def is_quiet(connection: HTTPSConnection) -> bool:
