@@ -28,7 +28,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
-    FAILED_OVER,
     PREPARED,
     REPLICA,
     Legs,
@@ -42,7 +41,7 @@ GUEST_WITHIN_S = 300.0
 # States of a replica in which Hyper-V makes a test VM of it.
 TESTABLE = frozenset({"Replicating", "Suspended"})
 # States that Stop-VMFailover takes back. In any other, what became of the replication meanwhile does not keep a test VM.
-TAKEN_BACK = frozenset({*FAILED_OVER, PREPARED, "RecoveryInProgress"})
+TAKEN_BACK = frozenset({*wire.FAILED_OVER, PREPARED, "RecoveryInProgress"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.cli
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.replicas import skew_s
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import Relation, Sheet
 
-HALTED = frozenset({"Suspended", "ResynchronizeSuspended", "Error", "UpdateError", "Disabled", "FailedOver"})
+# States in which a replication does not count as enabled.
+STOPPED = frozenset({"Suspended", "ResynchronizeSuspended", "Error", "UpdateError", "Disabled", "FailedOver"})
 BUSY = frozenset({"InitialReplicationInProgress", "Resynchronizing", "RecoveryInProgress"})
 
 
@@ -45,7 +46,7 @@ def replication(clients: Iterable[Client], pair: Pair) -> Replication | None:
     health = next((one for dummy, same, one in seen if one.health in ("Critical", "Warning")), None)
     told = "; ".join(health.details) or f"health {health.health}" if health is not None else ""
     last_s = max(times, default=None)
-    is_enabled = relation.state not in HALTED
+    is_enabled = relation.state not in STOPPED
     return Replication(
         job=f"{guid} ({', '.join(states)})",
         source=_host(pair, relation.primary),

@@ -35,7 +35,6 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.shared.lin
 
 PRIMARY, REPLICA = "Primary", "Replica"
 REPLICATING, PREPARED, READY = "Replicating", "PreparedForFailover", "ReadyForInitialReplication"
-FAILED_OVER = frozenset({"FailedOver", "FailedOverWaitingCompletion"})
 WAITING_COMPLETION = "FailedOverWaitingCompletion"
 WAITING_FIRST = "WaitingForInitialReplication"
 RESYNCHRONIZE = frozenset({"WaitingForStartResynchronize", "ResynchronizeSuspended", "Error"})

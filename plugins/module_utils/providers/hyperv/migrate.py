@@ -26,13 +26,13 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv imp
     power,
     preflight_acts,
     turning,
+    wire,
 )
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Change, Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.faults import NoSuchVm
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
-    FAILED_OVER,
     PREPARED,
     PRIMARY,
     REPLICA,
@@ -117,7 +117,7 @@ class _Move:
                 " would overwrite",
                 next="accept that loss (dr_accept.original_overwritten) and reverse the replication, or stay",
             )
-        if there.replication_state not in FAILED_OVER:
+        if there.replication_state not in wire.FAILED_OVER:
             both.refuse_running(target, there, self.what)
         if stamps.FENCED not in there.stamps and stamps.MODE not in there.stamps:
             raise Refused(
@@ -125,7 +125,7 @@ class _Move:
                 why=f"{target.target} bears no fence stamp: nobody of us has seen to it that it cannot start by itself",
                 next=f"fence it (module vm_fence), {AGAIN}",
             )
-        is_failed_over = here.replication_state == PREPARED and there.replication_state in FAILED_OVER
+        is_failed_over = here.replication_state == PREPARED and there.replication_state in wire.FAILED_OVER
         if not is_failed_over and not _is_ready(here, there):
             raise Refused(
                 what=self.what,
@@ -196,7 +196,7 @@ class _Move:
             target,
             "fail over to the last log",
             scripts.FAIL_OVER,
-            is_done=lambda sheet: sheet.mode == PRIMARY or sheet.replication_state in FAILED_OVER,
+            is_done=lambda sheet: sheet.mode == PRIMARY or sheet.replication_state in wire.FAILED_OVER,
             guard=guard,
             next=f"the VM is off on both hosts: {RUN_AGAIN} to continue; to let it serve on {source.host}, migrate it back",
         )
@@ -222,7 +222,7 @@ class _Move:
             source,
             "take the failover back",
             scripts.CANCEL,
-            is_done=lambda sheet: sheet.replication_state not in FAILED_OVER,
+            is_done=lambda sheet: sheet.replication_state not in wire.FAILED_OVER,
             guard=lambda: both.must_be_off(source, f"take the failover on {source.host} back", sheet=source.last()),
             next=f"by hand on {source.host}: Stop-VMFailover, {AGAIN}",
         )

@@ -27,22 +27,20 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import (
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import points, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.survey import NO_AUTOSTART, Sheet, Survey
 
-FAILED_OVER = ("FailedOverWaitingCompletion", "FailedOver")
-
 
 def is_line(sheet: Sheet, other: Sheet | None) -> bool:
     """Tell whether this VM is the replica's line of data; ``other`` is the VM of the same GUID on the other host, where seen."""
     mine, its = stamps.MODE in sheet.stamps, other is not None and stamps.MODE in other.stamps
     if mine and its and other is not None:
         # Killed on the way home: both bear it, and one of them serves
-        if (sheet.replication_state in FAILED_OVER) != (other.replication_state in FAILED_OVER):
-            return sheet.replication_state in FAILED_OVER
+        if (sheet.replication_state in wire.FAILED_OVER) != (other.replication_state in wire.FAILED_OVER):
+            return sheet.replication_state in wire.FAILED_OVER
         return sheet.mode == "Primary" and other.mode != "Primary"
     if mine or its:
         return mine
     if stamps.FENCED in sheet.stamps:
         return False  # its promoted counterpart is on a host that does not answer
-    if _is_failed_over_replica(other) and sheet.replication_state not in FAILED_OVER:
+    if _is_failed_over_replica(other) and sheet.replication_state not in wire.FAILED_OVER:
         return False  # made a replica by a person (-AsReplica), on the way to a reversal
     return sheet.relation is not None and sheet.relation.is_replica
 
@@ -52,7 +50,7 @@ def _is_failed_over_replica(other: Sheet | None) -> bool:
         other is not None
         and other.relation is not None
         and other.relation.is_replica
-        and other.replication_state in FAILED_OVER
+        and other.replication_state in wire.FAILED_OVER
     )
 
 

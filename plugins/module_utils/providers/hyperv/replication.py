@@ -23,11 +23,10 @@ from ansible_collections.ferragosto.dr.plugins.module_utils.core.model import Pa
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.stamps import Phase
 from ansible_collections.ferragosto.dr.plugins.module_utils.core.steps import Step
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import legs as both
-from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import preflight_acts, turning
+from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv import preflight_acts, turning, wire
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.acting import Machine
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.ends import Ends
 from ansible_collections.ferragosto.dr.plugins.module_utils.providers.hyperv.legs import (
-    FAILED_OVER,
     PREPARED,
     PRIMARY,
     REPLICA,
@@ -182,7 +181,7 @@ class _Change:
             )
         other = self.required(receiver)
         self.require_relation(receiver, other)
-        if other.replication_state in FAILED_OVER:
+        if other.replication_state in wire.FAILED_OVER:
             raise Refused(
                 what=self.what,
                 why=f"{receiver.target} is failed over ({other.replication_state}): it takes no data until that is settled",
@@ -230,7 +229,7 @@ class _Change:
 
     def _turn(self, line: Machine, other: Machine, shown: Sheet, there: Sheet) -> Iterator[Step]:
         """Yield the steps from a promoted replica and its original to a primary and its replica."""
-        if shown.mode == REPLICA and shown.replication_state not in FAILED_OVER:
+        if shown.mode == REPLICA and shown.replication_state not in wire.FAILED_OVER:
             raise Refused(
                 what=self.what,
                 why=f"{line.target} is not failed over ({shown.replication_state})",

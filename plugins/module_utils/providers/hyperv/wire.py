@@ -50,6 +50,7 @@ NO_HEARTBEAT_S = 20.0  # a guest without the integration service counts as up wh
 REPLICA_ID = "replica:"  # before the GUID that a replica shares with its original: the line of data that it is
 # SnapshotType's names for recovery points: the plain ones, those made with VSS, and that of a planned failover
 POINT_TYPES = ("Replica", "AppConsistentReplica", "SyncedReplica")
+FAILED_OVER = frozenset({"FailedOver", "FailedOverWaitingCompletion"})  # states of a replication
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NEVER = datetime(1980, 1, 1, tzinfo=UTC).timestamp()  # .NET's first day stands for never
 
