@@ -45,13 +45,7 @@ def cannot_convert(value: object, wanted: str, why: str, error_id: str) -> Power
     shown = f'Cannot convert value "{text_of(value)}" to type "{wanted}".'
     if value is None:
         shown = f'Cannot convert null to type "{wanted}".'
-    return PowerShellError(
-        shown + detail,
-        error_id,
-        "InvalidArgument",
-        exception_type="System.Management.Automation.RuntimeException",
-        is_terminating=True,
-    )
+    return PowerShellError(shown + detail, error_id, "InvalidArgument", is_terminating=True)
 
 
 def number_of(text: str) -> int | float | None:
@@ -248,7 +242,7 @@ def cast(type_word: str, value: object, zone: HostZone) -> object:
     return found(plain(value))
 
 
-_LONG_NAMES = {"int32": "int", "int64": "long", "boolean": "bool", "string": "string", "double": "double"}
+_LONG_NAMES = {"int32": "int", "int64": "long", "boolean": "bool"}
 
 
 def short_type(word: str) -> str:

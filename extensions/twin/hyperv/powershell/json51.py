@@ -13,6 +13,7 @@ import re
 import typing as t
 import uuid
 
+from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import members
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.casts import narrowed
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.errors import PowerShellError, SimulatorError
 from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.nature import number_text, text_of, ticks_of
@@ -98,8 +99,6 @@ def _milliseconds(value: dt.datetime) -> int:
 
 
 def _span(value: dt.timedelta) -> Hashtable:
-    from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell import members
-
     names = (
         "Ticks Days Hours Milliseconds Minutes Seconds TotalDays TotalHours TotalMilliseconds TotalMinutes TotalSeconds"
     )

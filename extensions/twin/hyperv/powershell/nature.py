@@ -25,7 +25,6 @@ from ansible_collections.ferragosto.dr.extensions.twin.hyperv.powershell.values 
 
 _NAMES: tuple[tuple[type, str], ...] = (
     (bool, "System.Boolean"),
-    (Int64, "System.Int64"),
     (float, "System.Double"),
     (Char, "System.Char"),
     (str, "System.String"),

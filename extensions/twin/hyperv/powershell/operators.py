@@ -183,8 +183,8 @@ def wildcard(pattern: str) -> re.Pattern[str]:
         if letter == "`" and rest:
             found, rest = found + re.escape(rest[0]), rest[1:]
         elif letter == "[" and "]" in rest[1:]:
-            inside, dummy, rest = rest[0] + rest[1:].partition("]")[0], "", rest[1:].partition("]")[2]
-            found += "[" + re.sub(r"([\\^\[])", r"\\\1", inside) + "]"
+            first, (inside, dummy, rest) = rest[0], rest[1:].partition("]")
+            found += "[" + re.sub(r"([\\^\[])", r"\\\1", first + inside) + "]"
         elif letter == "[":
             raise PowerShellError(
                 f"The specified wildcard character pattern is not valid: {pattern}",

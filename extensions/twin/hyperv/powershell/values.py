@@ -111,18 +111,15 @@ class PSObject:
         type_names: Iterable[str] = (CUSTOM_OBJECT,),
         *,
         text: str | t.Callable[[], str] | None = None,
-        is_closed: bool | None = None,
         base: object = None,
     ) -> None:
         self.type_names = tuple(type_names)
-        self.is_closed = self.type_names[0] != CUSTOM_OBJECT if is_closed is None else is_closed
+        self.is_closed = self.type_names[0] != CUSTOM_OBJECT
         self.base = base  # what this stands for in the fleet's model
         self._text = text
         self._properties: dict[str, tuple[str, object]] = {}
-        written = self._properties
         for name, value in properties.items() if isinstance(properties, Mapping) else properties:
-            key = name.casefold()
-            written[key] = (written[key][0] if key in written else name, value)
+            self.set(name, value)
 
     def has(self, name: str) -> bool:
         return name.casefold() in self._properties
